@@ -1,0 +1,77 @@
+# `make` lists the targets. Each one makes .venv first when it is missing or when what it is made from changed.
+#
+#   PYTHON=python3.12 make setup      the interpreter that .venv is made with, 3.11 or newer
+#   WORKERS=8 make test               test processes
+#   ARGS='-k split -x' make test      more options for pytest
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test test-full test-browser notebooks bench lab lint types gallery
+
+help:
+	@echo "make setup         make .venv and install everything into it"
+	@echo "make demo          compile the toy llama and write report.html"
+	@echo "make test          the tests that need neither a GPU nor a browser nor much time"
+	@echo "make test-full     these and the slow ones"
+	@echo "make test-browser  the tests in a headless browser"
+	@echo "make notebooks     run every notebook"
+	@echo "make bench         time the stitched call and the compile"
+	@echo "make lab           open JupyterLab on notebooks/"
+	@echo "make lint          formatting and lint, changes nothing"
+	@echo "make types         the type checker"
+	@echo "make gallery       a report of every sample model, in build/gallery/"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": set PYTHON=python3.11")'
+	@echo "Installing into .venv; the first time takes minutes."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[notebook,test]'
+	@touch $@
+
+demo: setup
+	$(BIN)/explorer report sample_models.toy_llama:sample -o report.html
+	@echo "The report is at $(CURDIR)/report.html"
+
+test: setup
+	$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-full: setup
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not gpu and not browser' $(ARGS)
+
+# pytest ends with 5 when it finds no test.
+test-browser: setup
+	$(PYTEST) -m browser $(ARGS) || { [ $$? -eq 5 ] && echo "There are no browser tests."; }
+
+# --nbmake-timeout is seconds per cell, --timeout seconds per notebook.
+notebooks: setup
+	$(PYTEST) --nbmake notebooks -n $(WORKERS) --nbmake-timeout=300 --timeout=900 $(ARGS)
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks.stitch_overhead
+	$(BIN)/python -m tests.benchmarks.compile_time
+
+lab: setup
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/pyright
+
+gallery: setup
+	@mkdir -p build/gallery
+	@for file in $$(grep -l '^def sample(' sample_models/*.py); do \
+	    name=$$(basename $$file .py); \
+	    $(BIN)/explorer report sample_models.$$name:sample -o build/gallery/$$name.html || exit 1; \
+	done
+	@echo "The reports are in $(CURDIR)/build/gallery"

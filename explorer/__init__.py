@@ -1,0 +1,82 @@
+"""The compiler core and its reports: no IPython, no widgets."""
+
+from explorer.artifacts import (
+    Artifact,
+    ArtifactOrigin,
+    Difference,
+    Piece,
+    PieceKind,
+    RunRecord,
+    UniquePiece,
+)
+from explorer.compilation import Compilation
+from explorer.config import (
+    CompilationConfig,
+    DynamicShapesConfig,
+    DynamicShapesType,
+    GradPolicy,
+    GuardPolicy,
+    OutOfRange,
+)
+from explorer.counters import counters
+from explorer.diff import CompilationDiff
+from explorer.errors import (
+    Cancelled,
+    CaptureError,
+    CompileError,
+    ConfigError,
+    ExplorerError,
+    GradRequired,
+    GuardViolation,
+    InputError,
+    SizeOutOfRange,
+    SplitError,
+    UnknownSplittingOp,
+)
+from explorer.progress import CancelToken, Progress
+from explorer.runtime.compiled_model import CompiledModel
+from explorer.session import PlannedCompilation, Session, compile_model
+from explorer.size_range import SizeRange
+from explorer.stages.backends import Backend
+from explorer.stages.split import SplittingOpWarning
+from explorer.target import CompileTarget
+
+__all__ = [
+    "Artifact",
+    "ArtifactOrigin",
+    "Backend",
+    "CancelToken",
+    "Cancelled",
+    "CaptureError",
+    "Compilation",
+    "CompilationConfig",
+    "CompilationDiff",
+    "CompileError",
+    "CompileTarget",
+    "CompiledModel",
+    "ConfigError",
+    "Difference",
+    "DynamicShapesConfig",
+    "DynamicShapesType",
+    "ExplorerError",
+    "GradPolicy",
+    "GradRequired",
+    "GuardPolicy",
+    "GuardViolation",
+    "InputError",
+    "OutOfRange",
+    "Piece",
+    "PieceKind",
+    "PlannedCompilation",
+    "Progress",
+    "RunRecord",
+    "Session",
+    "SizeOutOfRange",
+    "SizeRange",
+    "SplitError",
+    "SplittingOpWarning",
+    "UniquePiece",
+    "UnknownSplittingOp",
+    "compile_model",
+    "counters",
+]

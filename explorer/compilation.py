@@ -1,0 +1,156 @@
+"""Compilation: all artifacts of one way through the story, with the tables and texts that people ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explorer.artifacts import (
+    Artifact,
+    CapturedGraph,
+    CompiledPieces,
+    Difference,
+    DispatchPlan,
+    NormalisedGraph,
+    Piece,
+    SplitGraph,
+    UniquePiece,
+    UniquePieces,
+)
+from explorer.config import CompilationConfig
+from explorer.size_range import SizeRange
+from explorer.stages.dedupe import explain_difference
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Compilation:
+    """What each step made, for one model and one configuration.
+
+    Attributes:
+        config: the configuration.
+        plan: the last step's result; the others hang on it.
+        timings: step name -> wall seconds of this compilation; 0.0 for a step that was not run again.
+        name: a short name for titles.
+    """
+
+    config: CompilationConfig
+    plan: DispatchPlan
+    timings: Mapping[str, float]
+    name: str = "model"
+
+    @property
+    def compiled(self) -> CompiledPieces:
+        """Step 5."""
+        return self.plan.compiled
+
+    @property
+    def unique(self) -> UniquePieces:
+        """Step 4."""
+        return self.compiled.unique
+
+    @property
+    def split(self) -> SplitGraph:
+        """Step 3."""
+        return self.unique.split
+
+    @property
+    def normalised(self) -> NormalisedGraph:
+        """Step 2."""
+        return self.split.normalised
+
+    @property
+    def captured(self) -> CapturedGraph:
+        """Step 1."""
+        return self.normalised.captured
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Every piece, in execution order."""
+        return self.unique.pieces
+
+    @property
+    def unique_pieces(self) -> tuple[UniquePiece, ...]:
+        """The groups of identical compiled pieces."""
+        return self.unique.unique_pieces
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """One per unique piece and size range."""
+        return self.compiled.artifacts
+
+    @property
+    def size_ranges(self) -> tuple[SizeRange, ...]:
+        """The dispatch sizes that are served, ascending; exact sizes are in ``compiled.exact_sizes``."""
+        return self.compiled.ranges
+
+    @property
+    def stitching_source(self) -> str:
+        """The generated function that runs the pieces, as Python source."""
+        return self.plan.stitching_source
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know, one sentence each, in the order of the steps."""
+        found = [*self.captured.notes, *self.split.notes, *self.compiled.notes]
+        found += [f"{skip.size_range} is not compiled: {skip.reason}" for skip in self.compiled.skipped]
+        for artifact in self.artifacts:
+            found += [f"piece {artifact.unique_id}: {note}" for note in artifact.notes]
+        return tuple(dict.fromkeys(found))
+
+    def explain_difference(self, piece_a: Piece | int, piece_b: Piece | int) -> tuple[Difference, ...]:
+        """Why two pieces are not the same, in words; empty when they are.
+
+        Args:
+            piece_a: a piece, or its index.
+            piece_b: another.
+        """
+        first = self.pieces[piece_a] if isinstance(piece_a, int) else piece_a
+        second = self.pieces[piece_b] if isinstance(piece_b, int) else piece_b
+        dispatch = self.compiled.dispatch
+        return explain_difference(first, second, self.captured, dispatch.name if dispatch else None)
+
+    def pieces_frame(self) -> pandas.DataFrame:
+        """One row per piece: index, kind, unique id, nodes, inputs, outputs, where it came from."""
+        from explorer.report import views
+
+        return views.frame(views.piece_rows(self))
+
+    def artifacts_frame(self) -> pandas.DataFrame:
+        """One row per artifact: unique id, range, seconds, bytes, origin, backend, guards."""
+        from explorer.report import views
+
+        return views.frame(views.artifact_rows(self))
+
+    def guards_frame(self) -> pandas.DataFrame:
+        """One row per condition on sizes: text, origin, file and line."""
+        from explorer.report import views
+
+        return views.frame(views.guard_rows(self))
+
+    def summary(self) -> str:
+        """The compilation on a screen at most."""
+        from explorer.report import text
+
+        return text.summary(self)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Writes one self-contained page and returns where."""
+        from explorer.report import html
+
+        target = Path(path)
+        target.write_text(html.page(self), encoding="utf-8")
+        return target
+
+    def _repr_html_(self) -> str:
+        from explorer.report import html
+
+        return html.fragment(self)
+
+    def __repr__(self) -> str:
+        return f"<Compilation {self.name}: {self.split.summary()}, {self.compiled.summary()}>"

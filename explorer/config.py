@@ -1,0 +1,189 @@
+"""What a user may set: CompilationConfig and its parts, frozen, checked when made.
+
+A field enters with the work that makes it do something; passing one that does not exist yet is a TypeError.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from explorer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from explorer.stages.backends import Backend
+
+_E = TypeVar("_E", bound=Enum)
+
+LARGEST_SIZE = 2**31 - 1
+"""Sizes above this do not fit the 32-bit indices that kernels may use."""
+
+
+class DynamicShapesType(Enum):
+    """How dynamic dims are marked for the capture."""
+
+    BACKED = "backed"
+    """Symbols with an example value: the trace may branch on them, and each branch leaves a guard."""
+    UNBACKED = "unbacked"
+    """Symbols without a value: a branch on one is an error at capture, so no guard is possible."""
+    BACKED_SIZE_OBLIVIOUS = "backed_size_oblivious"
+    """Backed, but sizes 0 and 1 are not excluded up front."""
+
+
+class GuardPolicy(Enum):
+    """What happens at a call that the captured graph is not valid for."""
+
+    DROP = "drop"
+    """Nothing: the graph runs and may answer wrongly, as in vLLM."""
+    CHECK = "check"
+    """GuardViolation."""
+
+
+class OutOfRange(Enum):
+    """What happens at a dispatch size that lies in no range."""
+
+    ERROR = "error"
+    EAGER = "eager"
+
+
+class GradPolicy(Enum):
+    """What happens when an input of a call requires grad."""
+
+    ERROR = "error"
+    EAGER = "eager"
+
+
+@dataclass(frozen=True)
+class DynamicShapesConfig:
+    """How the sizes of dynamic dims enter the capture.
+
+    Attributes:
+        type: the kind of mark.
+    """
+
+    type: DynamicShapesType = DynamicShapesType.BACKED
+
+    def __post_init__(self) -> None:
+        _set(self, "type", _member(DynamicShapesType, self.type, "dynamic_shapes.type"))
+
+
+@dataclass(frozen=True)
+class CompilationConfig:
+    """Everything that decides how a model is cut, compiled and run.
+
+    Attributes:
+        backend: ``"inductor"``, ``"eager"``, or an object with the Backend protocol.
+        splitting_ops: names of the ops at which the graph is cut: ``ns::op``, ``ns::op.overload``, a public
+            torch name (``torch.nn.functional.scaled_dot_product_attention``, ``Tensor.view``), or
+            ``module:glob`` over module paths.
+        compile_sizes: dispatch sizes, 1..max_size, with an artifact of their own.
+        compile_ranges_endpoints: ``e0 < e1 < ...`` make the ranges ``[1, e0] [e0+1, e1] ... [last+1, max_size]``.
+        max_size: upper end of the last range, 1..2**31-1.
+        dispatch_dim: name of the size that picks the range; None means the first dynamic dim.
+        out_of_range: what a call above the last range gets.
+        grad: what a call gets whose input requires grad.
+        dynamic_shapes: how dynamic dims are marked.
+        guard_policy: what a call gets that the captured graph is not valid for.
+        dedupe: whether equal pieces share one artifact.
+        inductor_config: settings for the Inductor backend, checked against its own list of settings.
+    """
+
+    backend: str | Backend = "inductor"
+    splitting_ops: tuple[str, ...] = ()
+    compile_sizes: tuple[int, ...] = ()
+    compile_ranges_endpoints: tuple[int, ...] = ()
+    max_size: int = 8192
+    dispatch_dim: str | None = None
+    out_of_range: OutOfRange = OutOfRange.ERROR
+    grad: GradPolicy = GradPolicy.ERROR
+    dynamic_shapes: DynamicShapesConfig = field(default_factory=DynamicShapesConfig)
+    guard_policy: GuardPolicy = GuardPolicy.CHECK
+    dedupe: bool = True
+    inductor_config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_backend(self.backend)
+        _set(self, "splitting_ops", _strings(self.splitting_ops, "splitting_ops"))
+        _set(self, "compile_sizes", _sizes(self.compile_sizes, "compile_sizes", smallest=1))
+        endpoints = _sizes(self.compile_ranges_endpoints, "compile_ranges_endpoints", smallest=0)
+        _set(self, "compile_ranges_endpoints", endpoints)
+        _sizes((self.max_size,), "max_size", smallest=1)
+        beyond = [size for size in self.compile_sizes if size > self.max_size]
+        if beyond:
+            raise ConfigError(
+                f"compile_sizes holds {beyond[0]}, above max_size={self.max_size}: "
+                f"drop it, or set max_size to at least {beyond[0]}."
+            )
+        if self.dispatch_dim is not None and not isinstance(self.dispatch_dim, str):
+            raise ConfigError(f"dispatch_dim must be the name of a size, not {self.dispatch_dim!r}.")
+        _set(self, "out_of_range", _member(OutOfRange, self.out_of_range, "out_of_range"))
+        _set(self, "grad", _member(GradPolicy, self.grad, "grad"))
+        _set(self, "guard_policy", _member(GuardPolicy, self.guard_policy, "guard_policy"))
+        if not isinstance(self.dynamic_shapes, DynamicShapesConfig):
+            raise ConfigError(
+                f"dynamic_shapes must be a DynamicShapesConfig, not {self.dynamic_shapes!r}."
+            )
+        if not isinstance(self.dedupe, bool):
+            raise ConfigError(f"dedupe must be True or False, not {self.dedupe!r}.")
+        _set(self, "inductor_config", MappingProxyType(dict(self.inductor_config)))
+
+    def replace(self, **changes: Any) -> CompilationConfig:
+        """A copy with some fields changed; an unknown field is a TypeError."""
+        return dataclasses.replace(self, **changes)
+
+    def changed_fields(self, other: CompilationConfig) -> dict[str, tuple[Any, Any]]:
+        """Field name -> (value here, value in ``other``) for the fields that differ."""
+        names = [each.name for each in dataclasses.fields(self)]
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _set(owner: object, name: str, value: object) -> None:
+    object.__setattr__(owner, name, value)  # the frozen class normalises its own fields once
+
+
+def _member(kind: type[_E], value: object, name: str) -> _E:
+    if isinstance(value, kind):
+        return value
+    for member in kind:
+        if isinstance(value, str) and value.lower() in (member.name.lower(), member.value):
+            return member
+    choices = ", ".join(member.name for member in kind)
+    raise ConfigError(f"{name} must be one of {choices}, not {value!r}.")
+
+
+def _check_backend(backend: object) -> None:
+    if isinstance(backend, str):
+        if backend not in ("inductor", "eager"):
+            raise ConfigError(
+                f"backend must be 'inductor', 'eager' or an object with the Backend protocol, not {backend!r}."
+            )
+        return
+    missing = [name for name in ("name", "identity", "compile") if not hasattr(backend, name)]
+    if missing:
+        raise ConfigError(
+            f"backend {backend!r} lacks {', '.join(missing)}: a backend has name, identity() and compile(...)."
+        )
+
+
+def _strings(values: object, name: str) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise ConfigError(f"{name} must be a tuple of names, not one string: write ({values!r},).")
+    if not isinstance(values, tuple | list) or not all(isinstance(each, str) for each in values):
+        raise ConfigError(f"{name} must be a tuple of strings, not {values!r}.")
+    return tuple(dict.fromkeys(values))
+
+
+def _sizes(values: object, name: str, *, smallest: int) -> tuple[int, ...]:
+    if not isinstance(values, tuple | list):
+        raise ConfigError(f"{name} must be a tuple of ints, not {values!r}.")
+    for each in values:
+        if isinstance(each, bool) or not isinstance(each, int):
+            raise ConfigError(f"{name} must hold ints, not {each!r}.")
+        if not smallest <= each <= LARGEST_SIZE:
+            raise ConfigError(f"{name} holds {each}, which is not in {smallest}..{LARGEST_SIZE}.")
+    return tuple(values)

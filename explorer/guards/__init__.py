@@ -1,0 +1,1 @@
+"""What a captured graph assumed about sizes, and for which sizes that holds."""

@@ -1,0 +1,73 @@
+"""For which sizes the conditions of a captured graph hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import sympy
+
+from explorer.artifacts import CapturedGraph, GuardOrigin, Size
+from explorer.guards.expression import UnknownExpression, evaluate
+from explorer.size_range import SizeRange
+
+LARGEST_ENUMERATION = 2**20
+"""Sizes of a range that are looked at one by one; of a longer range the first and last half of this many."""
+
+
+def sizes_of(size_range: SizeRange) -> np.ndarray:
+    """The sizes of a range, ascending, int64; of a very long range those near both ends."""
+    count = size_range.end - size_range.start + 1
+    if count <= LARGEST_ENUMERATION:
+        return np.arange(size_range.start, size_range.end + 1, dtype=np.int64)
+    half = LARGEST_ENUMERATION // 2
+    first = np.arange(size_range.start, size_range.start + half, dtype=np.int64)
+    last = np.arange(size_range.end - half + 1, size_range.end + 1, dtype=np.int64)
+    return np.concatenate([first, last])
+
+
+def holds(
+    conditions: Iterable[sympy.Basic],
+    symbol: sympy.Basic,
+    sizes: np.ndarray,
+    others: Mapping[sympy.Basic, int],
+) -> np.ndarray:
+    """Per size, whether all conditions hold there; a condition that cannot be evaluated counts as false.
+
+    Args:
+        conditions: over ``symbol`` and ``others``.
+        symbol: the size that varies.
+        sizes: its values, int64.
+        others: values of the other symbols.
+    """
+    result = np.ones(sizes.shape, dtype=bool)
+    points = {symbol: sizes, **{other: np.int64(value) for other, value in others.items()}}
+    for condition in conditions:
+        try:
+            result &= np.broadcast_to(np.asarray(evaluate(condition, points), bool), sizes.shape)
+        except UnknownExpression:
+            result &= False
+    return result
+
+
+def shape_conditions(captured: CapturedGraph) -> tuple[sympy.Basic, ...]:
+    """The conditions that the trace made, bounds of sizes left out."""
+    return tuple(g.expression for g in captured.guards if g.origin is not GuardOrigin.RANGE)
+
+
+def valid_sizes(captured: CapturedGraph, size: Size, size_range: SizeRange) -> np.ndarray:
+    """The sizes of a range for which the graph is right, other sizes at their hints; sizes 0 and 1 left out."""
+    sizes = sizes_of(size_range)
+    others = {each.symbol: each.hint for each in captured.sizes if each is not size}
+    mask = holds(shape_conditions(captured), size.symbol, sizes, others) & (sizes >= max(2, size.low))
+    if size.high is not None:
+        mask &= sizes <= size.high
+    return sizes[mask]
+
+
+def runs(sizes: np.ndarray) -> tuple[SizeRange, ...]:
+    """Ascending sizes as maximal ranges."""
+    if len(sizes) == 0:
+        return ()
+    parts = np.split(sizes, np.flatnonzero(np.diff(sizes) > 1) + 1)
+    return tuple(SizeRange(int(part[0]), int(part[-1])) for part in parts)

@@ -1,0 +1,542 @@
+"""Step 7: a model that runs through its compiled pieces, and answers as the model would.
+
+State of this class: which parameters are bound, which stitching functions were written, what was found out about size 1,
+and the recording that is going on. Everything else is in the frozen Compilation.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import inspect
+import logging
+import operator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from explorer.artifacts import Artifact, DispatchEntry, PieceKind, RunRecord
+from explorer.compilation import Compilation
+from explorer.config import CompilationConfig, GradPolicy, GuardPolicy, OutOfRange
+from explorer.counters import counters
+from explorer.errors import CaptureError, GradRequired, GuardViolation, InputError, SizeOutOfRange
+from explorer.guards.size_one import same_at
+from explorer.runtime import accept
+from explorer.runtime.plan import function_name
+from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
+from explorer.size_range import SizeRange, interval_text
+from explorer.stages import effects
+from explorer.stages.capture import CaptureRequest, capture
+from explorer.stages.compile import PieceCompiler
+from explorer.stages.graphs import placeholders
+from explorer.stages.normalise import normalise
+
+logger = logging.getLogger("explorer")
+_MOST_STATES = 4
+
+
+class _RunEagerly(Exception):
+    """Ends a call before anything ran, so that the model itself serves it."""
+
+
+class CompiledModel:
+    """Runs like the model that it was made from; see ``compile_model``.
+
+    A call raises ``GuardViolation`` where the captured graph is not valid (``guard_policy`` CHECK),
+    ``SizeOutOfRange`` outside the ranges, ``GradRequired`` when an input requires grad.
+    """
+
+    def __init__(
+        self, request: CaptureRequest, compilation: Compilation, rebuild: Callable[[], Compilation]
+    ) -> None:
+        self._request = request
+        self._model = compilation.captured.model
+        self._rebuild = rebuild
+        self._lock = threading.RLock()
+        self._states = [_Runner(request, compilation)]
+        self._said: set[str] = set()
+
+    @property
+    def compilation(self) -> Compilation:
+        """The compilation that served last, or will serve first."""
+        return self._states[0].compilation
+
+    @property
+    def variants(self) -> tuple[Compilation, ...]:
+        """The captured graphs that calls are served from; one."""
+        return (self._states[0].compilation,)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's result for these arguments, through its compiled pieces."""
+        runner = self._states[0]
+        if runner.is_empty:
+            return self._model(*args, **kwargs)
+        was_enabled = torch.is_grad_enabled()
+        if was_enabled:
+            if self._asks_for_grad(args, kwargs):
+                return self._model(*args, **kwargs)
+            self._say_once("grad", "gradients are not computed: compiled pieces run under no_grad")
+            torch.set_grad_enabled(False)
+        try:
+            runner = self._matching(runner, args, kwargs)
+            return runner.call(args, kwargs)
+        except _RunEagerly:
+            pass
+        finally:
+            if was_enabled:
+                torch.set_grad_enabled(True)
+        return self._run_eagerly(runner, args, kwargs)
+
+    def _run_eagerly(self, runner: _Runner, args: Any, kwargs: Any) -> Any:
+        started = time.perf_counter()
+        result = self._model(*args, **kwargs)
+        if runner.recording is not None:
+            _fill_eager(runner.recording, (time.perf_counter() - started) * 1e6)
+        return result
+
+    @contextlib.contextmanager
+    def record(self) -> Iterator[RunRecord]:
+        """Records the calls inside the block; the object has the last one when the block ends."""
+        record = RunRecord()
+        for runner in self._states:
+            runner.recording = record
+        try:
+            yield record
+        finally:
+            for runner in self._states:
+                runner.recording = None
+
+    def __repr__(self) -> str:
+        return f"<CompiledModel {self.compilation.summary().splitlines()[0]}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "A CompiledModel holds compiled code and cannot be copied or pickled: copy the model and compile the copy."
+        )
+
+    # ------------------------------------------------------------------------------- which state of the model
+
+    def _matching(self, runner: _Runner, args: Any, kwargs: Any) -> _Runner:
+        """A runner whose capture fits the model's state and the call's Python values."""
+        reason = runner.state_problem(args, kwargs)
+        if reason is None:
+            return runner
+        with self._lock:
+            for other in self._states[1:]:
+                if other.state_problem(args, kwargs) is None:
+                    self._states.remove(other)
+                    self._states.insert(0, other)
+                    return other
+            if not _is_parameter_change(reason, runner.receiver_name):
+                if runner.config.guard_policy is GuardPolicy.DROP:
+                    return runner
+                raise _state_violation(reason)
+            self._say_once(
+                f"parameter {reason[:80]}", f"recompiling, because a parameter changed: {reason}"
+            )
+            fresh = _Runner(self._request, self._rebuild())
+            fresh.recording = runner.recording
+            self._states.insert(0, fresh)
+            del self._states[_MOST_STATES:]
+            return fresh
+
+    def _asks_for_grad(self, args: Any, kwargs: Any) -> bool:
+        """Whether some input requires grad and eager shall serve it.
+
+        Raises:
+            GradRequired: some input does, and the policy is ERROR.
+        """
+        path = _path_that_requires_grad(args, kwargs)
+        if path is None:
+            return False
+        if self._states[0].config.grad is GradPolicy.EAGER:
+            return True
+        raise GradRequired(
+            f"{path} requires grad, but a compiled model has no backward: call it under torch.no_grad(), detach the "
+            f"input, or set grad=GradPolicy.EAGER."
+        )
+
+    def _say_once(self, key: str, text: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            logger.warning("%s", text)
+
+
+def _path_that_requires_grad(args: Any, kwargs: Any) -> str | None:
+    for index, value in enumerate(args):
+        if isinstance(value, torch.Tensor):
+            if value.requires_grad:
+                return f"positional input {index}"
+        elif isinstance(value, list | tuple | dict):
+            items = value.values() if isinstance(value, dict) else value
+            if _path_that_requires_grad(tuple(items), {}) is not None:
+                return f"a tensor inside positional input {index}"
+    for name, value in kwargs.items():
+        if _path_that_requires_grad((value,), {}) is not None:
+            return f"input {name!r}"
+    return None
+
+
+def _is_parameter_change(reason: str, receiver_name: str) -> bool:
+    return reason.startswith("tensor ") and f"L['{receiver_name}']" in reason
+
+
+def _state_violation(reason: str) -> GuardViolation:
+    condition, _, place = reason.partition("#")
+    condition = " ".join(condition.split())
+    where = f" (read by: {' '.join(place.split())})" if place else ""
+    return GuardViolation(
+        f"Something that the captured graph relies on has changed: it holds only where {condition}{where}. "
+        f"Set it back, or compile the model again.",
+        guard=condition,
+        given="another value",
+        accepted=condition,
+    )
+
+
+def _fill_eager(record: RunRecord, microseconds: float) -> None:
+    record.fill({}, None, None, (), microseconds, ())
+
+
+class _Runner:
+    """Runs the pieces of one compilation."""
+
+    def __init__(self, request: CaptureRequest, compilation: Compilation) -> None:
+        self.request = request
+        self.compilation = compilation
+        self.config: CompilationConfig = compilation.config
+        self.captured = compilation.captured
+        self.raw = self.captured.raw
+        self.is_empty = self.raw.graph_module is None
+        self.recording: RunRecord | None = None
+        self.unique = compilation.unique
+        self.dispatch = compilation.compiled.dispatch
+        names = self.raw.function.__code__.co_varnames
+        self.receiver_name = names[0] if names else ""
+        self._programs: dict[tuple[str, bool], StitchedProgram] = {}
+        self._functions: dict[tuple[Any, ...], Any] = {}
+        self._ones: dict[frozenset[str], str | None] = {}
+        self._one_artifacts: dict[tuple[Any, ...], Mapping[str, Artifact]] = {}
+        if self.is_empty:
+            return
+        self._forward = self.raw.bind(self._run_flat)
+        self._prepare_scope()
+        self._prepare_inputs()
+        self._prepare_dispatch()
+
+    def _prepare_scope(self) -> None:
+        function, receiver = self.raw.function, self.raw.receiver
+        self._signature = inspect.signature(function, follow_wrapped=False)
+        code = function.__code__
+        self._first = () if receiver is None else (receiver,)
+        self._names = code.co_varnames[: code.co_argcount]
+        plain = not code.co_kwonlyargcount and not code.co_flags & 0x0C
+        self._simple_count = len(self._names) if plain else -1
+        self._cells = tuple(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        self._global_state = _global_state()
+
+    def _prepare_inputs(self) -> None:
+        inputs = self.unique.split.normalised.inputs
+        values = self.unique.split.normalised.example_values
+        count = len(self.captured.inputs)
+        bound = [i for i, each in enumerate(inputs) if each.kind not in PER_CALL and i < count]
+        per_call = [i for i, each in enumerate(inputs) if each.kind in PER_CALL]
+        self._constants = {each.name: values[i] for i, each in enumerate(inputs) if i >= count}
+        self._bound_names = tuple(inputs[i].name for i in bound)
+        self._take_bound = _getter(bound)
+        self._take_per_call = _getter(per_call)
+        self._bound = self._take_bound(values)
+        check = self.config.guard_policy is not GuardPolicy.DROP
+        self._accepted_size, self.predicate_source = accept.write_predicate(
+            self.captured, self.dispatch, check_guards=check
+        )
+        written = effects.written_inputs(self.captured.graph)
+        nodes = placeholders(self.captured.graph)
+        self._written = tuple(i for i, node in enumerate(nodes) if node in written)
+        self._tensor_positions = tuple(each.position for each in accept.tensors_of(self.captured))
+        self._returned = _inputs_seen_through_outputs(self.captured.graph)
+
+    def _prepare_dispatch(self) -> None:
+        self._rows = list(self.compilation.plan.entries)
+        ranges = [row for row in self._rows if row.size_range and not _is_exact(row, self)]
+        self._range_ends = [row.size_range.end for row in ranges if row.size_range]
+        self._range_rows = ranges
+        self._exact_rows = {
+            row.size_range.start: row for row in self._rows if row.size_range and _is_exact(row, self)
+        }
+
+    # --------------------------------------------------------------------------------------- the model's state
+
+    def state_problem(self, args: Any, kwargs: Any) -> str | None:
+        """The first condition on model state or Python values that does not hold, or None."""
+        scope = self._scope(args, kwargs)
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False):  # guards compare dispatch keys, which that mode takes away
+                held = self.raw.check_state(scope)
+                reason = None if held else self.raw.explain_state(scope)
+        else:
+            held = self.raw.check_state(scope)
+            reason = None if held else self.raw.explain_state(scope)
+        state = _global_state()
+        if state != self._global_state:
+            names = ("autocast", "default dtype")
+            pairs = zip(names, self._global_state, state, strict=True)
+            return next(f"{name} == {was}" for name, was, now in pairs if was != now)
+        return reason
+
+    def _scope(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        if not kwargs and len(args) + len(self._first) == self._simple_count:
+            scope = dict(zip(self._names, (*self._first, *args), strict=True))
+        else:
+            bound = self._signature.bind(*self._first, *args, **kwargs)
+            bound.apply_defaults()
+            scope = dict(bound.arguments)
+        for name, cell in self._cells:
+            scope[name] = cell.cell_contents
+        return scope
+
+    # ------------------------------------------------------------------------------------------------- one call
+
+    def call(self, args: Any, kwargs: Any) -> Any:
+        """Binds the call, runs the pieces, rebuilds the output."""
+        return self._forward(*self._first, *args, **kwargs)
+
+    def _run_flat(self, *values: Any) -> Any:
+        bound = self._take_bound(values)
+        if not all(map(operator.is_, bound, self._bound)):
+            self._bound = bound
+            self._functions = {}
+        size = self._accepted_size(values)
+        if size == accept.NOT_ACCEPTED:
+            return self._run_special(values)
+        if self._written and len(self._tensor_positions) > 1:
+            self._refuse_overlap(values)
+        return self._run_row(self._row_of(size), values)
+
+    def _row_of(self, size: int) -> DispatchEntry:
+        if self.dispatch is None:
+            return self._rows[0]
+        row = self._exact_rows.get(size)
+        if row is not None:
+            return row
+        index = bisect.bisect_left(self._range_ends, size)
+        if index < len(self._range_rows):
+            row = self._range_rows[index]
+            if row.size_range is not None and size in row.size_range:
+                return row
+        return self._outside(size)
+
+    def _outside(self, size: int) -> DispatchEntry:
+        if self.config.out_of_range is OutOfRange.EAGER:
+            raise _RunEagerly
+        ranges = [row.size_range for row in self._rows if row.size_range]
+        assert self.dispatch is not None
+        raise SizeOutOfRange(
+            f"{self.dispatch.name} = {size} ({self.dispatch.label}) is in no compiled range; the ranges are "
+            f"{interval_text(sorted(ranges))}. Raise max_size (now {self.config.max_size}), or set "
+            f"out_of_range=OutOfRange.EAGER."
+        )
+
+    def _run_row(self, row: DispatchEntry, values: tuple[Any, ...]) -> Any:
+        key = (row.function_name,)
+        if self.recording is not None:
+            return self._run_recorded(row, row.size_range, values)
+        function = self._functions.get(key)
+        if function is None:
+            function = self._functions[key] = self._bind(row.function_name, row.artifacts, None)
+        return function(*self._take_per_call(values))
+
+    def _bind(self, name: str, artifacts: Mapping[str, Artifact], extra: Any) -> Any:
+        program_key = (name, extra is not None)
+        program = self._programs.get(program_key)
+        if program is None:
+            program = self._programs[program_key] = write_program(
+                self.unique, name, artifacts=artifacts, recording=extra is not None
+            )
+        bound = dict(zip(self._bound_names, self._bound, strict=True)) | self._constants
+        return program.bind(bound, self._runners(artifacts), extra)
+
+    def _runners(self, artifacts: Mapping[str, Artifact]) -> dict[str, Callable[[list[Any]], Any]]:
+        runners: dict[str, Callable[[list[Any]], Any]] = {}
+        for piece in self.unique.pieces:
+            if piece.kind is PieceKind.COMPILED:
+                assert piece.unique_id is not None
+                runners[piece.name] = artifacts[piece.unique_id].callable
+            else:
+                forward = piece.graph_module().forward
+                runners[piece.name] = lambda arguments, forward=forward: forward(*arguments)
+        return runners
+
+    def _run_recorded(
+        self, row: DispatchEntry, size_range: SizeRange | None, values: tuple[Any, ...]
+    ) -> Any:
+        times: list[float] = []
+        extra = {"times": times, "clock": time.perf_counter}
+        function = self._bind(row.function_name, row.artifacts, extra)
+        started = time.perf_counter()
+        result = function(*self._take_per_call(values))
+        microseconds = (time.perf_counter() - started) * 1e6
+        per_piece = tuple((b - a) * 1e6 for a, b in zip(times[::2], times[1::2], strict=True))
+        used = tuple(
+            row.artifacts[piece.unique_id] for piece in self.unique.pieces if piece.unique_id
+        )
+        assert self.recording is not None
+        sizes = accept.read_sizes(self.captured, values)
+        self.recording.fill(sizes, size_range, 0, used, microseconds, per_piece)
+        return result
+
+    # ------------------------------------------------------------------------------------------ what is not plain
+
+    def _run_special(self, values: tuple[Any, ...]) -> Any:
+        """A call that the predicate did not accept: size 0 or 1, other strides, or a violation."""
+        sizes = accept.read_sizes(self.captured, values)
+        if 0 in sizes.values():
+            raise _RunEagerly
+        restride = accept.check_tensors(self.captured, values, sizes)
+        ones = frozenset(name for name, size in sizes.items() if size == 1)
+        if self.config.guard_policy is not GuardPolicy.DROP:
+            self._check_sizes(sizes, ones)
+        if restride:
+            values = self._restrided(values, restride, sizes)
+        if self._written and len(self._tensor_positions) > 1:
+            self._refuse_overlap(values)
+        if ones:
+            return self._run_row(self._row_at_one(sizes, ones), values)
+        size = sizes[self.dispatch.name] if self.dispatch is not None else 0
+        return self._run_row(self._row_of(size), values)
+
+    def _check_sizes(self, sizes: Mapping[str, int], ones: frozenset[str]) -> None:
+        if not ones:
+            domain = SizeRange(1, self.config.max_size)
+            accept.check_guards(self.captured, sizes, domain, self.dispatch)
+            return
+        if ones not in self._ones:
+            self._ones[ones] = self._settle(ones)
+        difference = self._ones[ones]
+        if difference is not None:
+            named = " and ".join(f"{name} = 1" for name in sorted(ones))
+            raise GuardViolation(
+                f"The captured graph is not right for {named}: a capture at that size gives another graph "
+                f"({difference}). Compile a model for that size alone, or accept wrong results with "
+                f"guard_policy=GuardPolicy.DROP.",
+                guard=" and ".join(f"{name} >= 2" for name in sorted(ones)),
+                given=named,
+                accepted="sizes of at least 2",
+            )
+
+    def _settle(self, ones: frozenset[str]) -> str | None:
+        """Captures at size 1 and compares; None when the general graph is the same program there."""
+        fixed = dict.fromkeys(sorted(ones), 1)
+        counters.add("captured")
+        try:
+            special = capture(self.request, self.config, fixed_sizes=fixed)
+        except (CaptureError, InputError) as error:
+            return f"it cannot be captured there: {error}"
+        return same_at(self.unique.split.normalised, normalise(special), fixed)
+
+    def _row_at_one(self, sizes: Mapping[str, int], ones: frozenset[str]) -> DispatchEntry:
+        """A row with artifacts of its own for the sizes that are 1, compiled on first use."""
+        size_range: SizeRange | None = None
+        if self.dispatch is not None:
+            size = sizes[self.dispatch.name]
+            if size == 1 and 1 in self._exact_rows and ones == {self.dispatch.name}:
+                return self._exact_rows[1]
+            size_range = SizeRange(1, 1) if size == 1 else self._row_of(size).size_range
+        fixed = dict.fromkeys(sorted(ones), 1)
+        key = (size_range, *fixed)
+        if key not in self._one_artifacts:
+            compiler = PieceCompiler(self.unique, self.config)
+            made: dict[str, Artifact] = {}
+            for piece in self.unique.unique_pieces:
+                if set(piece.size_names) & ones:
+                    made[piece.unique_id] = compiler.make_at(piece.unique_id, size_range, fixed)
+                else:
+                    made[piece.unique_id] = self.compilation.compiled.artifact_for(
+                        piece.unique_id, size_range.end if size_range else None
+                    )
+            self._one_artifacts[key] = made
+        suffix = "".join(f"_{name}_1" for name in fixed if name != getattr(self.dispatch, "name", None))
+        return DispatchEntry(size_range, self._one_artifacts[key], function_name(size_range) + suffix)
+
+    def _restrided(
+        self,
+        values: tuple[Any, ...],
+        restride: tuple[accept.TensorAt, ...],
+        sizes: Mapping[str, int],
+    ) -> tuple[Any, ...]:
+        """The inputs with a copy in the captured layout where strides differ.
+
+        Raises:
+            GuardViolation: a copy would hide a write, or an output that shares memory with the input.
+        """
+        points = {size.symbol: sizes[size.name] for size in self.captured.sizes}
+        changed = list(values)
+        for each in restride:
+            path = each.expected.path
+            wanted = accept.expected_stride(each.expected, points)
+            given = tuple(values[each.position].stride())
+            if each.position in self._written or each.position in self._returned:
+                why = "writes to it" if each.position in self._written else "returns a view of it"
+                raise GuardViolation(
+                    f"{path} has strides {given}, but the graph was captured with {wanted} and {why}, so a copy "
+                    f"would not do: pass {path}.contiguous().",
+                    guard=f"{path}.stride() == {wanted}",
+                    given=str(given),
+                    accepted=str(wanted),
+                )
+            tensor = values[each.position]
+            fresh = torch.empty_strided(tuple(tensor.shape), wanted, dtype=tensor.dtype, device=tensor.device)
+            changed[each.position] = fresh.copy_(tensor)
+        return tuple(changed)
+
+    def _refuse_overlap(self, values: tuple[Any, ...]) -> None:
+        """Refuses inputs that share memory when the graph writes to one of them.
+
+        Raises:
+            InputError: naming both.
+        """
+        owner: dict[int, int] = {}
+        for position in self._tensor_positions:
+            storage = values[position].untyped_storage().data_ptr()
+            other = owner.setdefault(storage, position)
+            if other != position and (position in self._written or other in self._written):
+                names = [self.captured.inputs[each].path for each in (other, position)]
+                raise InputError(
+                    f"{names[0]} and {names[1]} share memory and the model writes to one of them, which is not "
+                    f"supported: pass {names[1]}.clone()."
+                )
+
+
+def _is_exact(row: DispatchEntry, runner: _Runner) -> bool:
+    found = row.size_range
+    return found is not None and found.is_single_size and found.start in runner.compilation.compiled.exact_sizes
+
+
+def _getter(positions: list[int]) -> Callable[[Any], tuple[Any, ...]]:
+    """A fast function that picks some positions as a tuple."""
+    if not positions:
+        return lambda values: ()
+    if len(positions) == 1:
+        only = positions[0]
+        return lambda values: (values[only],)
+    return operator.itemgetter(*positions)
+
+
+def _global_state() -> tuple[Any, ...]:
+    """What outside the model decides how its ops compute."""
+    return (torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"), torch.get_default_dtype())
+
+
+def _inputs_seen_through_outputs(graph: Any) -> frozenset[int]:
+    """Positions of inputs that some output shares memory with."""
+    from explorer.stages.graphs import output_node
+
+    outputs = {
+        effects.storage_of(node) for node in output_node(graph).all_input_nodes
+    } - {None}
+    return frozenset(
+        i for i, node in enumerate(placeholders(graph)) if effects.storage_of(node) in outputs
+    )

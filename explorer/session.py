@@ -1,0 +1,329 @@
+"""Session: one model, compiled again and again as its settings change; and ``compile_model``, the short way."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from explorer.artifacts import Artifact, ArtifactOrigin, SkippedRange, UniquePieces
+from explorer.compilation import Compilation
+from explorer.config import CompilationConfig
+from explorer.counters import counters
+from explorer.diff import CompilationDiff, compare
+from explorer.errors import ConfigError
+from explorer.pipeline import compile_and_plan, cut
+from explorer.progress import CancelToken, ProgressCallback
+from explorer.runtime.compiled_model import CompiledModel
+from explorer.stages.capture import CaptureRequest
+from explorer.stages.compile import WantedArtifact, plan_compile
+from explorer.target import MakeInputs
+
+_T = TypeVar("_T")
+_COUNTER_OF_STEP = {
+    "capture": "captured",
+    "normalise": "normalised",
+    "split": "split",
+    "dedupe": "deduped",
+}
+_REQUEST_FIELDS = ("dynamic_arg_dims", "mark_unbacked_dims")
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedCompilation:
+    """What an update would do.
+
+    Attributes:
+        config: the configuration that it is for.
+        unique: the new split and its groups.
+        to_compile: artifacts that a backend would make.
+        to_reuse: artifacts that are there already.
+        skipped: ranges without a valid size.
+        estimated_seconds: wall seconds for ``to_compile``, from the session's own compiles; None without any.
+    """
+
+    config: CompilationConfig
+    unique: UniquePieces
+    to_compile: tuple[WantedArtifact, ...]
+    to_reuse: tuple[WantedArtifact, ...]
+    skipped: tuple[SkippedRange, ...]
+    estimated_seconds: float | None
+
+    def summary(self) -> str:
+        """One line: pieces, groups, artifacts to reuse and to compile."""
+        total = len(self.to_compile) + len(self.to_reuse)
+        seconds = "" if self.estimated_seconds is None else f" (about {self.estimated_seconds:.0f} s)"
+        return (
+            f"{len(self.unique.pieces)} pieces, {len(self.unique.unique_pieces)} unique compiled, "
+            f"{total} artifacts: {len(self.to_reuse)} reused, {len(self.to_compile)} to compile{seconds}"
+        )
+
+
+class _StepCache:
+    """Results of steps, found again by all that the step read."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.results: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> _T:
+        known = self.results.setdefault(name, [])
+        for before, result in known:
+            if before == reads:
+                self.seconds[name] = 0.0
+                return result
+        started = time.perf_counter()
+        result = step()
+        self.seconds[name] = time.perf_counter() - started
+        if name in _COUNTER_OF_STEP:
+            counters.add(_COUNTER_OF_STEP[name])
+            known.append((reads, result))
+            del known[: -self.limit]
+        return result
+
+
+class Session:
+    """A model with its example inputs, and the history of its compilations.
+
+    Nothing is compiled before the first ``update``, ``run`` or look at ``compilation``.
+
+    Args:
+        model: see ``compile_model``.
+        example_inputs: see ``compile_model``.
+        example_kwargs: see ``compile_model``.
+        dynamic_arg_dims: see ``compile_model``.
+        mark_unbacked_dims: see ``compile_model``.
+        make_inputs: see ``compile_model``.
+        config: the first configuration.
+        name: a short name for titles.
+        history_limit: compilations that are kept.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        example_inputs: tuple[Any, ...],
+        *,
+        example_kwargs: Mapping[str, Any] | None = None,
+        dynamic_arg_dims: Mapping[str, Any] | None = None,
+        mark_unbacked_dims: Mapping[str, Any] | None = None,
+        make_inputs: MakeInputs | None = None,
+        config: CompilationConfig | None = None,
+        name: str | None = None,
+        history_limit: int = 20,
+    ) -> None:
+        if isinstance(example_inputs, list):
+            example_inputs = tuple(example_inputs)
+        if not isinstance(example_inputs, tuple):
+            raise ConfigError(
+                f"example_inputs must be a tuple of positional arguments, not {type(example_inputs).__name__}: "
+                f"write (x,)."
+            )
+        self._request = CaptureRequest(
+            model,
+            example_inputs,
+            dict(example_kwargs or {}),
+            dynamic_arg_dims,
+            mark_unbacked_dims,
+            make_inputs,
+        )
+        self._config = config or CompilationConfig()
+        self._requests: list[CaptureRequest] = [self._request]
+        self._name = name or type(model).__name__
+        self._cache = _StepCache(history_limit)
+        self._memory: dict[str, Sequence[Artifact]] = {}
+        self._history: list[Compilation] = []
+        self._history_limit = history_limit
+        self._runner: CompiledModel | None = None
+        self._lock = threading.RLock()
+
+    # ---------------------------------------------------------------------------------------------- looking
+
+    @property
+    def config(self) -> CompilationConfig:
+        """The configuration of the latest good compilation, or the first one."""
+        return self._config
+
+    @property
+    def compilation(self) -> Compilation:
+        """The latest good compilation; made now when there is none."""
+        if not self._history:
+            self.update()
+        return self._history[-1]
+
+    @property
+    def history(self) -> tuple[Compilation, ...]:
+        """The good compilations, oldest first, at most ``history_limit``."""
+        return tuple(self._history)
+
+    def plan(self, **changes: Any) -> PlannedCompilation:
+        """The new split and what would be compiled and reused; compiles nothing and changes nothing.
+
+        Args:
+            changes: as for ``update``.
+        """
+        with self._lock:
+            request, config = self._changed(changes)
+            unique = cut(request, config, self._cache)
+            plan = plan_compile(unique, config)
+            reuse = tuple(each for each in plan.wanted if each.key in self._memory)
+            make = tuple(each for each in plan.wanted if each.key not in self._memory)
+            return PlannedCompilation(
+                config, unique, make, reuse, plan.skipped, self._estimate(len(make))
+            )
+
+    def _estimate(self, count: int) -> float | None:
+        seconds = [
+            artifact.seconds for artifacts in self._memory.values() for artifact in artifacts
+        ]
+        return count * sum(seconds) / len(seconds) if seconds else None
+
+    def diff(self, a: int = -2, b: int = -1) -> CompilationDiff:
+        """What differs between two compilations of the history.
+
+        Args:
+            a: index into ``history``, the older by default.
+            b: index into ``history``, the latest by default.
+
+        Raises:
+            ConfigError: there is no such compilation.
+        """
+        try:
+            return compare(self._history[a], self._history[b])
+        except IndexError:
+            raise ConfigError(
+                f"The history has {len(self._history)} compilations, so there are no {a} and {b} to compare."
+            ) from None
+
+    # --------------------------------------------------------------------------------------------- changing
+
+    def update(
+        self,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: CancelToken | None = None,
+        **changes: Any,
+    ) -> Compilation:
+        """Compiles with some settings changed; a step runs again only when something that it reads has changed.
+
+        When it fails or is cancelled, the session keeps its last good compilation.
+
+        Args:
+            progress: told how far it is.
+            cancel: looked at between artifacts.
+            changes: fields of ``CompilationConfig``, ``dynamic_arg_dims``, ``mark_unbacked_dims``.
+
+        Raises:
+            TypeError: a change that is no field.
+            ExplorerError: what the steps raise.
+        """
+        with self._lock:
+            request, config = self._changed(changes)
+            self._cache.seconds = {}
+            unique = cut(request, config, self._cache)
+            plan = compile_and_plan(
+                unique, config, self._cache, memory=self._memory, progress=progress, cancel=cancel
+            )
+            compilation = Compilation(config, plan, dict(self._cache.seconds), self._name)
+            self._remember(compilation)
+            self._request, self._config = request, config
+            self._runner = None
+            return compilation
+
+    def _remember(self, compilation: Compilation) -> None:
+        made: dict[str, list[Artifact]] = {}
+        for artifact in compilation.artifacts:
+            if artifact.origin is ArtifactOrigin.COMPILED:
+                made.setdefault(artifact.key, []).append(artifact)
+        self._memory |= made
+        self._history.append(compilation)
+        del self._history[: -self._history_limit]
+
+    def _changed(self, changes: Mapping[str, Any]) -> tuple[CaptureRequest, CompilationConfig]:
+        settings = {k: v for k, v in changes.items() if k not in _REQUEST_FIELDS}
+        config = self._config.replace(**settings) if settings else self._config
+        asked = {k: v for k, v in changes.items() if k in _REQUEST_FIELDS}
+        if not asked:
+            return self._request, config
+        wanted = dataclasses.replace(self._request, **asked)
+        for known in self._requests:
+            if all(getattr(known, name) == getattr(wanted, name) for name in _REQUEST_FIELDS):
+                return known, config
+        self._requests.append(wanted)
+        return wanted, config
+
+    # ---------------------------------------------------------------------------------------------- running
+
+    def model(self) -> CompiledModel:
+        """The latest good compilation as something to call."""
+        compilation = self.compilation
+        if self._runner is None:
+            self._runner = CompiledModel(self._request, compilation, self._recompile)
+        return self._runner
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the latest good compilation."""
+        return self.model()(*args, **kwargs)
+
+    def _recompile(self) -> Compilation:
+        """Captures again because the model's state changed; artifacts that still fit are reused."""
+        with self._lock:
+            self._request = dataclasses.replace(self._request)
+            self._requests = [self._request]
+            runner = self._runner
+            compilation = self.update()
+            self._runner = runner
+            return compilation
+
+
+def compile_model(
+    model: Callable[..., Any],
+    example_inputs: tuple[Any, ...],
+    *,
+    example_kwargs: Mapping[str, Any] | None = None,
+    dynamic_arg_dims: Mapping[str, Any] | None = None,
+    mark_unbacked_dims: Mapping[str, Any] | None = None,
+    make_inputs: MakeInputs | None = None,
+    config: CompilationConfig | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> CompiledModel:
+    """Captures a model, cuts it, compiles each distinct piece once per size range, and returns what runs it.
+
+    Args:
+        model: a module, function or method.
+        example_inputs: positional arguments of one call.
+        example_kwargs: keyword arguments of that call.
+        dynamic_arg_dims: argument name or path (``"batch['ids']"``) -> dim, list of dims, or {dim: name}. One name is
+            one size. None makes dim 0 of every tensor dynamic.
+        mark_unbacked_dims: dims that are marked unbacked in every mode, in the same form.
+        make_inputs: makes inputs of other sizes; None repeats or slices the example.
+        config: everything else.
+        progress: told how far it is.
+        cancel: looked at between artifacts.
+
+    Returns:
+        A callable with the model's signature and results.
+
+    Raises:
+        InputError: the example does not fit.
+        ConfigError: a name, dim or setting that does not exist.
+        CaptureError: the model does not trace into one graph.
+        CompileError: the backend failed on a piece.
+        Cancelled: somebody asked to stop.
+    """
+    session = Session(
+        model,
+        example_inputs,
+        example_kwargs=example_kwargs,
+        dynamic_arg_dims=dynamic_arg_dims,
+        mark_unbacked_dims=mark_unbacked_dims,
+        make_inputs=make_inputs,
+        config=config,
+    )
+    session.update(progress=progress, cancel=cancel)
+    return session.model()

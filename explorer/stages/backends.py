@@ -1,0 +1,175 @@
+"""What compiles one piece: the Backend protocol, and the two backends that come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import fx
+
+from explorer.config import CompilationConfig
+from explorer.errors import CompileError, ConfigError
+from explorer.size_range import SizeRange
+from explorer.torch_private import inductor
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Turns the graph of one piece into something that runs it.
+
+    Optional methods: ``serialize(callable) -> bytes``, ``deserialize(bytes) -> callable``,
+    ``generated_code(callable) -> str``. Without ``serialize`` artifacts stay in memory.
+    """
+
+    name: str
+
+    def identity(self) -> str:
+        """A text that changes when the backend would compile otherwise; it goes into keys."""
+        ...
+
+    def compile(
+        self,
+        graph: fx.GraphModule,
+        example_inputs: Sequence[Any],
+        *,
+        size_range: SizeRange | None,
+        options: Mapping[str, Any],
+    ) -> Callable[..., Any]:
+        """Compiles one piece for one size range.
+
+        Args:
+            graph: the piece; its output is a tuple.
+            example_inputs: fake tensors and sizes, one per placeholder.
+            size_range: the dispatch sizes that it must be right for; None when it does not depend on them.
+            options: ``CompileOptions`` fields by name: ``fake_mode``, ``cache_tag``, ``settings``.
+
+        Returns:
+            A function of the flat inputs that returns a sequence of outputs. One that carries a true attribute
+            ``boxed`` takes a single list instead, and may empty it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class EagerBackend:
+    """Runs the piece's FX graph as it is: right by construction, for looking at pieces and for tests."""
+
+    name: str = "eager"
+
+    def identity(self) -> str:
+        """Constant: there is nothing to set."""
+        return "eager"
+
+    def compile(
+        self,
+        graph: fx.GraphModule,
+        example_inputs: Sequence[Any],
+        *,
+        size_range: SizeRange | None,
+        options: Mapping[str, Any],
+    ) -> Callable[..., Any]:
+        """The graph's own forward."""
+        return graph.forward
+
+    def generated_code(self, function: Callable[..., Any]) -> str:
+        """The FX source that runs."""
+        module = getattr(function, "__self__", None)
+        return module.code if isinstance(module, fx.GraphModule) else ""
+
+
+class BoxedFunction:
+    """A function of one list of inputs.
+
+    Attributes:
+        boxed: marks it so for the compile step.
+        artifact: what the backend made.
+        is_direct: whether it is Inductor's own callable, without torch's wrappers.
+    """
+
+    boxed = True
+
+    def __init__(self, function: Callable[[list[Any]], Any], artifact: Any, is_direct: bool) -> None:
+        self.function = function
+        self.artifact = artifact
+        self.is_direct = is_direct
+
+    def __call__(self, arguments: list[Any]) -> Any:
+        return self.function(arguments)
+
+
+@dataclass(frozen=True)
+class InductorBackend:
+    """Torch's own compiler, one call per piece and size range.
+
+    Attributes:
+        settings: Inductor settings in force for each compile.
+    """
+
+    settings: Mapping[str, Any]
+    name: str = "inductor"
+
+    def identity(self) -> str:
+        """The torch build and the settings."""
+        settings = sorted((key, repr(value)) for key, value in self.settings.items())
+        return f"inductor {torch.__version__} {torch.backends.cpu.get_cpu_capability()} {settings}"
+
+    def compile(
+        self,
+        graph: fx.GraphModule,
+        example_inputs: Sequence[Any],
+        *,
+        size_range: SizeRange | None,
+        options: Mapping[str, Any],
+    ) -> Callable[..., Any]:
+        """Lowers the piece with the range's bounds known.
+
+        Raises:
+            CompileError: Inductor failed.
+        """
+        try:
+            artifact = inductor.standalone_compile(
+                graph,
+                example_inputs,
+                fake_mode=options["fake_mode"],
+                cache_tag=options["cache_tag"],
+                settings=self.settings,
+            )
+        except inductor.COMPILE_ERRORS as error:
+            raise CompileError(_first_line(error)) from error
+        function, is_direct = inductor.boxed_runner(artifact)
+        return BoxedFunction(function, artifact, is_direct)
+
+    def serialized_bytes(self, function: BoxedFunction) -> int | None:
+        """Size of the artifact as a file would hold it."""
+        return inductor.serialised_bytes(function.artifact)
+
+    def generated_code(self, function: BoxedFunction) -> str:
+        """The Python that Inductor wrote, kernels included."""
+        return inductor.generated_code(function.artifact)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def resolve_backend(config: CompilationConfig) -> Backend:
+    """The backend object that a configuration asks for.
+
+    Raises:
+        ConfigError: an Inductor setting that does not exist.
+    """
+    if config.backend == "eager":
+        return EagerBackend()
+    if config.backend == "inductor":
+        unknown = inductor.unknown_settings(list(config.inductor_config))
+        if unknown:
+            from explorer.stages.op_names import nearest
+
+            near = ", ".join(nearest(unknown[0], inductor.setting_names()))
+            raise ConfigError(f"inductor_config has no setting {unknown[0]!r}; nearest: {near}.")
+        return InductorBackend(config.inductor_config)
+    assert not isinstance(config.backend, str)
+    return config.backend

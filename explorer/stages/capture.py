@@ -1,0 +1,565 @@
+"""Step 1: a model and example inputs in, a CapturedGraph out."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import sympy
+import torch
+from torch import fx
+
+from explorer.artifacts import (
+    CapturedGraph,
+    GraphInput,
+    GuardOrigin,
+    GuardRecord,
+    InputKind,
+    Size,
+    SourceLocation,
+    UserTensor,
+)
+from explorer.config import CompilationConfig, DynamicShapesType
+from explorer.errors import CaptureError, ConfigError, InputError
+from explorer.guards.expression import expression_text
+from explorer.stages import effects, inputs
+from explorer.stages.graphs import (
+    TORCH_FOLDER,
+    dotted_path,
+    example_value,
+    expression_of,
+    placeholders,
+)
+from explorer.stages.inputs import DynamicDim, TensorLeaf
+from explorer.target import MakeInputs
+from explorer.torch_private import capture as dynamo
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CaptureRequest:
+    """What a capture depends on.
+
+    Attributes:
+        model: what to capture.
+        args: positional arguments of the example call.
+        kwargs: keyword arguments of it.
+        dynamic_arg_dims: see ``compile_model``.
+        mark_unbacked_dims: dims that are marked unbacked in every mode, in the same form.
+        make_inputs: makes inputs of other sizes, or None.
+    """
+
+    model: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    dynamic_arg_dims: Mapping[str, Any] | None = None
+    mark_unbacked_dims: Mapping[str, Any] | None = None
+    make_inputs: MakeInputs | None = None
+
+
+def capture(
+    request: CaptureRequest,
+    config: CompilationConfig,
+    *,
+    fixed_sizes: Mapping[str, int] | None = None,
+) -> CapturedGraph:
+    """Traces the model once, with the wanted dims dynamic.
+
+    Args:
+        request: the model and its example call.
+        config: reads ``dynamic_shapes`` only.
+        fixed_sizes: names of sizes that become this constant instead of dynamic; to probe size 1.
+
+    Raises:
+        InputError: the inputs do not fit.
+        ConfigError: a dim or a name that is not there.
+        CaptureError: the model does not trace into one graph, or makes a wanted dim constant.
+    """
+    model = checked_model(request.model)
+    function, receiver = dynamo.traced_function(model)
+    args, kwargs = request.args, dict(request.kwargs)
+    leaves, names = _leaves(function, receiver, args, kwargs)
+    inputs.check_tensors(leaves)
+    dims = inputs.dynamic_dims(leaves, names, request.dynamic_arg_dims, request.mark_unbacked_dims)
+    fixed = fixed_sizes or {}
+    named = _with_names(dims)
+    other_sizes = inputs.capture_sizes(leaves, [d for d in named if d.name not in fixed])
+    other_sizes |= {(d.path, d.dim): fixed[str(d.name)] for d in named if d.name in fixed}
+    if other_sizes:
+        args, kwargs = _at_sizes(request, leaves, named, other_sizes)
+        leaves, _ = _leaves(function, receiver, args, kwargs)
+    live = tuple(
+        given for given, each in zip(dims, named, strict=True) if each.name not in fixed
+    )
+    copies = inputs.capture_copies(leaves, frozenset(each.path for each in live))
+    args, kwargs = inputs.replace_tensors(args, kwargs, copies)
+    leaves = [TensorLeaf(leaf.path, copies[id(leaf.tensor)]) for leaf in leaves]
+    _mark(leaves, live, config)
+    raw = _trace(model, args, kwargs, live, config)
+    return _captured(model, raw, leaves, live, named)
+
+
+def _leaves(
+    function: Any, receiver: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[list[TensorLeaf], list[str]]:
+    """The tensors of a call with their paths, and the parameter names.
+
+    A decorated ``forward(*args, **kwargs)`` shows the signature of what it wraps, which is what users know.
+    """
+    bound = inputs.bind_arguments(function, receiver, args, kwargs)
+    arguments = inputs.user_arguments(bound, receiver)
+    return inputs.tensor_leaves(arguments), list(arguments)
+
+
+def checked_model(model: Any) -> Callable[..., Any]:
+    """The callable that can be traced: a module, function or method.
+
+    Raises:
+        CaptureError: a class, a scripted module, something that cannot be called.
+    """
+    model = dynamo.unwrap_compiled(model)
+    if isinstance(model, type):
+        raise CaptureError(f"{model.__qualname__} is a class: make an instance and pass that.")
+    if isinstance(model, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+        raise CaptureError(
+            "The model is a TorchScript module, which has no Python code to trace: pass the original module."
+        )
+    if not callable(model):
+        raise CaptureError(f"The model is a {type(model).__name__}, which cannot be called.")
+    if isinstance(model, partial):
+        return _plain_function(model)
+    try:
+        dynamo.traced_function(model)
+    except RuntimeError:
+        method = type(model).__call__
+        if hasattr(method, "__code__"):
+            return method.__get__(model)
+        raise CaptureError(
+            f"The model is a {type(model).__name__} without Python code to trace: pass a module or a function."
+        ) from None
+    return model
+
+
+def _plain_function(model: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return model(*args, **kwargs)
+
+    return call
+
+
+def _with_names(dims: tuple[DynamicDim, ...]) -> tuple[DynamicDim, ...]:
+    """Every dim with a name; unnamed ones are called after their input: ``x_0``."""
+    taken = {each.name for each in dims if each.name}
+    named = []
+    for each in dims:
+        name = each.name
+        if name is None:
+            root = "".join(c if c.isalnum() else "_" for c in each.path).strip("_")
+            name = f"{root}_{each.dim}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+        named.append(DynamicDim(each.path, each.dim, name, each.unbacked))
+    return tuple(named)
+
+
+def _at_sizes(
+    request: CaptureRequest,
+    leaves: list[TensorLeaf],
+    named: tuple[DynamicDim, ...],
+    sizes: Mapping[tuple[str, int], int],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if request.make_inputs is None:
+        changed = inputs.resized_tensors(leaves, sizes)
+        return inputs.replace_tensors(request.args, request.kwargs, changed)
+    tensors = {leaf.path: leaf.tensor for leaf in leaves}
+    by_name = {
+        str(each.name): sizes.get((each.path, each.dim), tensors[each.path].shape[each.dim])
+        for each in named
+    }
+    return call_make_inputs(request.make_inputs, by_name)
+
+
+def call_make_inputs(make_inputs: MakeInputs, sizes: Mapping[str, int]) -> tuple[Any, Any]:
+    """Calls the user's ``make_inputs`` and checks what it gives.
+
+    Raises:
+        InputError: it failed, or returned something else than ``(args, kwargs)``.
+    """
+    try:
+        made = make_inputs(dict(sizes))
+    except Exception as error:
+        raise InputError(f"make_inputs failed for sizes {dict(sizes)}: {error}") from error
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], dict)):
+        raise InputError(f"make_inputs must return (args tuple, kwargs dict), not {type(made).__name__}.")
+    return tuple(made[0]), made[1]
+
+
+def _mark(
+    leaves: list[TensorLeaf], dims: tuple[DynamicDim, ...], config: CompilationConfig
+) -> None:
+    tensors = {leaf.path: leaf.tensor for leaf in leaves}
+    all_unbacked = config.dynamic_shapes.type is DynamicShapesType.UNBACKED
+    for each in dims:
+        if each.unbacked or all_unbacked:
+            dynamo.mark_unbacked(tensors[each.path], each.dim, each.name)
+        else:
+            dynamo.mark_backed(tensors[each.path], each.dim)
+
+
+def _trace(
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    dims: tuple[DynamicDim, ...],
+    config: CompilationConfig,
+) -> dynamo.RawCapture:
+    found: list[dynamo.ShapeGuard] = []
+    oblivious = config.dynamic_shapes.type is DynamicShapesType.BACKED_SIZE_OBLIVIOUS
+    try:
+        return dynamo.trace(model, args, kwargs, size_oblivious=oblivious, found_guards=found)
+    except dynamo.ConstraintViolationError as error:
+        raise CaptureError(_specialised_text(error, found, dims)) from error
+    except dynamo.MODEL_ERRORS as error:
+        _raise_as_eager_does(model, args, kwargs)
+        raise CaptureError(_trace_error_text(error)) from error
+    except dynamo.TRACE_ERRORS as error:
+        raise CaptureError(_trace_error_text(error)) from error
+
+
+def _raise_as_eager_does(
+    model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
+    """A model that fails in eager too fails here with the same exception, from the user's own line."""
+    with torch.no_grad():
+        model(*args, **kwargs)
+
+
+# ------------------------------------------------------------------------------------------------ error texts
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _user_place(stack: traceback.StackSummary | None) -> SourceLocation | None:
+    for frame in reversed(stack or []):
+        if not frame.filename.startswith(TORCH_FOLDER):
+            return SourceLocation(frame.filename, frame.lineno or 0, frame.name, frame.line or "")
+    return None
+
+
+def _at(place: SourceLocation | None) -> str:
+    return f" at {place}: {place.text}" if place else ""
+
+
+def _trace_error_text(error: BaseException) -> str:
+    place = _user_place(getattr(error, "real_stack", None)) or _place_in_text(str(error))
+    text = str(error)
+    reason = _first_line(error)
+    hint = ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("Hint:"):
+            hint = " " + stripped.removeprefix("Hint:").strip()
+            break
+    if "data-dependent" in text:
+        hint = (
+            " A branch on a value that is not known while tracing cannot be in one graph: use torch.where or "
+            "torch.cond, or move the branch out of the model."
+        )
+    return (
+        f"The model does not trace into one graph{_at(place)} - {reason}.{hint} "
+        f"Running the model without compiling is not affected."
+    ).replace("..", ".")
+
+
+def _place_in_text(text: str) -> SourceLocation | None:
+    from explorer.stages.graphs import frames_of
+
+    for frame in reversed(frames_of(text)):
+        if not frame.file.startswith(TORCH_FOLDER):
+            return frame
+    return None
+
+
+def _specialised_text(
+    error: BaseException, guards: list[dynamo.ShapeGuard], dims: tuple[DynamicDim, ...]
+) -> str:
+    named = next((each for each in dims if f"['{each.path}'].size()[{each.dim}]" in str(error)), None)
+    label = f"{named.path}.size({named.dim})" if named else "A dynamic dim"
+    fixing = [guard for guard in guards if isinstance(guard.expression, sympy.Equality)]
+    place = _user_place(fixing[0].user_stack) if fixing else _place_in_text(str(error))
+    constant = re.search(r"constant \((\d+)\)", str(error))
+    value = constant[1] if constant else "one value"
+    return (
+        f"{label} was asked to be dynamic, but the model fixed it to {value}{_at(place)}. "
+        f"Make that line independent of the size, capture with another example size, or leave the dim static."
+    )
+
+
+# ------------------------------------------------------------------------------------------- the captured graph
+
+
+def _captured(
+    model: Callable[..., Any],
+    raw: dynamo.RawCapture,
+    leaves: list[TensorLeaf],
+    dims: tuple[DynamicDim, ...],
+    named: tuple[DynamicDim, ...],
+) -> CapturedGraph:
+    if raw.graph_module is None or raw.shape_env is None:
+        return _empty_capture(model, raw)
+    leaf_of = {id(leaf.tensor): leaf for leaf in leaves}
+    names_of_dim = {(each.path, each.dim): str(each.name) for each in named}
+    graph, graph_inputs = _own_graph(raw, leaf_of, names_of_dim)
+    nodes = placeholders(graph)
+    value_of = {
+        graph_input.path: example_value(node)
+        for graph_input, node in zip(graph_inputs, nodes, strict=True)
+        if graph_input.kind is InputKind.USER
+    }
+    sizes, notes = _sizes(raw, dims, names_of_dim, value_of, leaves)
+    alias = {
+        torch_symbol: size.symbol for size in sizes for torch_symbol in size.torch_symbols
+    }
+    guards = _guards(raw, sizes, alias, value_of)
+    written = effects.written_inputs(graph)
+    user_inputs = tuple(
+        _user_tensor(graph_input, example_value(node), alias, node in written)
+        for graph_input, node in zip(graph_inputs, nodes, strict=True)
+        if graph_input.kind is InputKind.USER
+    )
+    return CapturedGraph(
+        graph=graph,
+        inputs=graph_inputs,
+        example_values=raw.example_inputs,
+        sizes=sizes,
+        guards=guards,
+        notes=notes,
+        user_inputs=user_inputs,
+        raw=raw,
+        model=model,
+        hints={size.name: size.hint for size in sizes},
+    )
+
+
+def _empty_capture(model: Callable[..., Any], raw: dynamo.RawCapture) -> CapturedGraph:
+    graph = fx.Graph()
+    graph.output(())
+    note = "the model runs no tensor operation, so there is nothing to compile: calls run it as it is"
+    return CapturedGraph(graph, (), (), (), (), (note,), (), raw, model)
+
+
+def _own_graph(
+    raw: dynamo.RawCapture,
+    leaf_of: Mapping[int, TensorLeaf],
+    names_of_dim: Mapping[tuple[str, int], str],
+) -> tuple[fx.Graph, tuple[GraphInput, ...]]:
+    """A copy of the traced graph whose placeholders are called as the user calls them.
+
+    Each ``get_attr`` node carries what it refers to, so that the graph needs no module.
+    """
+    assert raw.graph_module is not None
+    graph = fx.Graph()
+    new_of: dict[fx.Node, fx.Node] = {}
+    graph_inputs: list[GraphInput] = []
+    path_of_source = {
+        source: leaf_of[id(value)].path
+        for source, value in zip(raw.sources, raw.example_inputs, strict=True)
+        if isinstance(value, torch.Tensor) and id(value) in leaf_of
+    }
+    for node in raw.graph_module.graph.nodes:
+        if node.op == "placeholder":
+            position = len(graph_inputs)
+            kind, path = _kind_and_path(
+                node, raw.sources[position], raw.example_inputs[position], leaf_of
+            )
+            if kind is InputKind.SIZE:
+                tensor_source, size, dim = raw.sources[position].rpartition(".size()")
+                path = f"{path_of_source.get(tensor_source, path)}{size}{dim}"
+            new = graph.placeholder(_input_name(kind, path, names_of_dim))
+            new.meta = dict(node.meta)
+            graph_inputs.append(GraphInput(new.name, kind, raw.sources[position], path))
+        else:
+            new = graph.node_copy(node, new_of.__getitem__)
+        if node.op == "get_attr":
+            value: Any = raw.graph_module
+            for part in str(node.target).split("."):
+                value = getattr(value, part)
+            new.meta["attribute"] = value
+        new_of[node] = new
+    return graph, tuple(graph_inputs)
+
+
+def _input_name(kind: InputKind, path: str, names_of_dim: Mapping[tuple[str, int], str]) -> str:
+    if kind is InputKind.SIZE:
+        found = re.fullmatch(r"(.*)\.size\(\)\[(\d+)\]", path)
+        name = names_of_dim.get((found[1], int(found[2]))) if found else None
+        if name is not None:
+            return name
+    name = re.sub(r"\W+", "_", path).strip("_") or "input"
+    return f"input_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
+
+
+def _kind_and_path(
+    node: fx.Node, source: str, value: Any, leaf_of: Mapping[int, TensorLeaf]
+) -> tuple[InputKind, str]:
+    leaf = leaf_of.get(id(value)) if isinstance(value, torch.Tensor) else None
+    if leaf is not None:
+        return InputKind.USER, leaf.path
+    path = dotted_path(source)
+    if isinstance(example_value(node), torch.SymInt | int) and not isinstance(value, torch.Tensor):
+        return InputKind.SIZE, path
+    if isinstance(value, torch.nn.Parameter):
+        return InputKind.PARAMETER, path
+    if "_buffers[" in source:
+        return InputKind.BUFFER, path
+    return InputKind.OTHER, path
+
+
+def _sizes(
+    raw: dynamo.RawCapture,
+    dims: tuple[DynamicDim, ...],
+    names_of_dim: Mapping[tuple[str, int], str],
+    value_of: Mapping[str, Any],
+    leaves: list[TensorLeaf],
+) -> tuple[tuple[Size, ...], tuple[str, ...]]:
+    """The independent sizes, and what to say about dims that the model unified or does not read."""
+    tensors = {leaf.path: leaf.tensor for leaf in leaves}
+    groups: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for each in dims:
+        name = names_of_dim[each.path, each.dim]
+        if each.path not in value_of:
+            notes.append(f"{each.path}.size({each.dim}) is not in the graph: the model does not read it")
+            continue
+        expression = expression_of(value_of[each.path].shape[each.dim])
+        if expression is None or isinstance(expression, int):
+            raise CaptureError(_frozen_text(raw, each, expression))
+        group = next(
+            (g for g in groups if g["name"] == name or expression in g["symbols"]), None
+        )
+        if group is None:
+            groups.append({"name": name, "given": each.name, "symbols": [expression], "sources": []})
+            group = groups[-1]
+        elif group["name"] != name:
+            notes.append(_unified_text(raw, group, each, name))
+        if group["given"] is None and each.name is not None:
+            group["name"], group["given"] = name, each.name
+        if expression not in group["symbols"]:
+            group["symbols"].append(expression)
+        group["sources"].append((each.path, each.dim))
+        group.setdefault("hint", tensors[each.path].shape[each.dim])
+    return tuple(_size(raw, group) for group in groups), tuple(notes)
+
+
+def _size(raw: dynamo.RawCapture, group: Mapping[str, Any]) -> Size:
+    symbol = group["symbols"][0]
+    if not isinstance(symbol, sympy.Symbol):
+        path, dim = group["sources"][0]
+        raise CaptureError(
+            f"{path}.size({dim}) was asked to be dynamic, but the model ties it to another size: it is always "
+            f"{symbol}. Mark only the independent size."
+        )
+    assert raw.shape_env is not None
+    low, high = 0, None
+    for each in group["symbols"]:
+        bounds = raw.shape_env.var_to_range.get(each)
+        if bounds is not None:
+            low = max(low, int(bounds.lower)) if bounds.lower.is_Integer else low
+            upper = int(bounds.upper) if bounds.upper.is_Integer else None
+            high = upper if high is None else high if upper is None else min(high, upper)
+    return Size(
+        name=group["name"],
+        sources=tuple(group["sources"]),
+        symbol=symbol,
+        torch_symbols=tuple(group["symbols"]),
+        hint=int(group["hint"]),
+        low=low,
+        high=high,
+        unbacked=str(symbol).startswith("u"),
+    )
+
+
+def _frozen_text(raw: dynamo.RawCapture, dim: DynamicDim, value: int | None) -> str:
+    fixing = [
+        guard
+        for guard in raw.shape_guards
+        if isinstance(guard.expression, sympy.Equality)
+        and any(side.is_number for side in guard.expression.args)
+    ]
+    place = _user_place(fixing[0].user_stack) if fixing else None
+    return (
+        f"{dim.path}.size({dim.dim}) was asked to be dynamic, but the model fixed it to {value}{_at(place)}. "
+        f"Make that line independent of the size, capture with another example size, or leave the dim static."
+    )
+
+
+def _unified_text(
+    raw: dynamo.RawCapture, group: Mapping[str, Any], dim: DynamicDim, name: str
+) -> str:
+    first_path, first_dim = group["sources"][0]
+    place = None
+    for guard in raw.shape_guards:
+        if isinstance(guard.expression, sympy.Equality) and not any(
+            side.is_number for side in guard.expression.args
+        ):
+            place = _user_place(guard.user_stack)
+    return (
+        f"{name} ({dim.path}.size({dim.dim})) and {group['name']} ({first_path}.size({first_dim})) are one size: "
+        f"the model demands it{_at(place)}"
+    )
+
+
+def _guards(
+    raw: dynamo.RawCapture,
+    sizes: tuple[Size, ...],
+    alias: Mapping[sympy.Basic, sympy.Basic],
+    value_of: Mapping[str, Any],
+) -> tuple[GuardRecord, ...]:
+    names = {size.symbol: size.name for size in sizes}
+    records = []
+    assert raw.shape_env is not None
+    for guard in raw.shape_guards:
+        expression = dynamo.replace_symbols(guard.expression, raw.shape_env).xreplace(dict(alias))
+        if expression in (sympy.true, sympy.false) or not expression.free_symbols:
+            continue  # the equality that made two dims one size; the input check compares both dims
+        text = expression_text(expression, names)
+        records.append(GuardRecord(expression, text, GuardOrigin.SHAPE, _user_place(guard.user_stack)))
+    records = list(dict.fromkeys(records))
+    for size in sizes:
+        if size.low > 0:
+            condition = sympy.Ge(size.symbol, size.low, evaluate=False)
+            records.append(GuardRecord(condition, f"{size.name} >= {size.low}", GuardOrigin.RANGE))
+        if size.high is not None:
+            condition = sympy.Le(size.symbol, size.high, evaluate=False)
+            records.append(GuardRecord(condition, f"{size.name} <= {size.high}", GuardOrigin.RANGE))
+    return tuple(records)
+
+
+def _user_tensor(
+    graph_input: GraphInput, value: torch.Tensor, alias: Mapping[sympy.Basic, sympy.Basic], written: bool
+) -> UserTensor:
+    def dim_of(size: Any) -> int | sympy.Basic:
+        expression = expression_of(size)
+        assert expression is not None
+        return expression if isinstance(expression, int) else expression.xreplace(dict(alias))
+
+    return UserTensor(
+        source=graph_input.source,
+        path=graph_input.path,
+        dtype=value.dtype,
+        device=value.device,
+        shape=tuple(dim_of(size) for size in value.shape),
+        stride=tuple(dim_of(stride) for stride in value.stride()),
+        written=written,
+    )
+
+
+__all__ = ["CaptureRequest", "ConfigError", "call_make_inputs", "capture", "checked_model"]

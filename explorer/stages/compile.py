@@ -1,0 +1,513 @@
+"""Step 5: UniquePieces in, CompiledPieces out: one artifact per unique piece and size range."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+
+from explorer.artifacts import (
+    Artifact,
+    ArtifactOrigin,
+    CapturedGraph,
+    CompiledPieces,
+    Piece,
+    Size,
+    SkippedRange,
+    UniquePiece,
+    UniquePieces,
+)
+from explorer.config import LARGEST_SIZE, CompilationConfig, GuardPolicy
+from explorer.counters import counters
+from explorer.errors import CompileError, ConfigError
+from explorer.guards.expression import expression_text
+from explorer.guards.valid import holds, runs, shape_conditions, sizes_of, valid_sizes
+from explorer.progress import CancelToken, Progress, ProgressCallback
+from explorer.size_range import RangeTable, SizeRange, build_range_table
+from explorer.stages import effects
+from explorer.stages.backends import Backend, EagerBackend, resolve_backend
+from explorer.stages.graphs import example_value, placeholders
+from explorer.stages.split import size_symbols
+from explorer.torch_private.shapes import Bounds, FreshInputs, fresh_inputs
+
+_DEEPEST_SPLIT = 8
+
+
+@dataclass(frozen=True)
+class WantedArtifact:
+    """One artifact that a configuration asks for.
+
+    Attributes:
+        unique_id: of which piece.
+        size_range: dispatch sizes; None for a piece that does not depend on the dispatch size.
+        key: digest over all that it depends on; equal keys can share an artifact.
+    """
+
+    unique_id: str
+    size_range: SizeRange | None
+    key: str
+
+    @property
+    def label(self) -> str:
+        """``B 9-64``."""
+        return f"{self.unique_id} {self.size_range or 'any size'}"
+
+
+@dataclass(frozen=True, eq=False)
+class CompilePlan:
+    """What step 5 will make.
+
+    Attributes:
+        dispatch: the size that picks the range, None when nothing is dynamic.
+        table: the ranges and exact sizes of the configuration.
+        wanted: in compile order.
+        skipped: ranges without a valid size.
+    """
+
+    dispatch: Size | None
+    table: RangeTable
+    wanted: tuple[WantedArtifact, ...]
+    skipped: tuple[SkippedRange, ...]
+
+
+def dispatch_size(captured: CapturedGraph, config: CompilationConfig) -> Size | None:
+    """The size that picks the range.
+
+    Raises:
+        ConfigError: ``dispatch_dim`` names no size.
+    """
+    names = [size.name for size in captured.sizes]
+    if config.dispatch_dim is None:
+        return captured.sizes[0] if captured.sizes else None
+    for size in captured.sizes:
+        if size.name == config.dispatch_dim:
+            return size
+    raise ConfigError(
+        f"dispatch_dim names {config.dispatch_dim!r}, but the sizes are {', '.join(names) or 'none'}."
+    )
+
+
+def plan_compile(unique: UniquePieces, config: CompilationConfig) -> CompilePlan:
+    """Lists the artifacts that a configuration asks for; compiles nothing."""
+    captured = unique.split.normalised.captured
+    dispatch = dispatch_size(captured, config)
+    table = build_range_table(config.compile_ranges_endpoints, config.compile_sizes, config.max_size)
+    ranges, skipped = _served_ranges(captured, dispatch, table, config)
+    backend = resolve_backend(config)
+    wanted = []
+    for piece in unique.unique_pieces:
+        depends = dispatch is not None and dispatch.name in piece.size_names
+        for size_range in ranges if depends else (None,):
+            wanted.append(_wanted(piece, size_range, captured, backend, config))
+    return CompilePlan(dispatch, table, tuple(wanted), skipped)
+
+
+def _served_ranges(
+    captured: CapturedGraph, dispatch: Size | None, table: RangeTable, config: CompilationConfig
+) -> tuple[tuple[SizeRange, ...], tuple[SkippedRange, ...]]:
+    if dispatch is None:
+        return (), ()
+    served, skipped = [], []
+    dropped = config.guard_policy is GuardPolicy.DROP
+    for size_range in table.all():
+        if size_range == SizeRange(1, 1) and not (1 in table.exact_sizes or config.max_size == 1):
+            continue
+        usable = len(valid_sizes(captured, dispatch, size_range)) > 0
+        if usable or dropped or size_range == SizeRange(1, 1):
+            served.append(size_range)
+        else:
+            skipped.append(SkippedRange(size_range, _why_not(captured, dispatch, size_range)))
+    return tuple(served), tuple(skipped)
+
+
+def _why_not(captured: CapturedGraph, dispatch: Size, size_range: SizeRange) -> str:
+    sizes = sizes_of(size_range)
+    others = {size.symbol: size.hint for size in captured.sizes if size is not dispatch}
+    for guard in captured.guards:
+        if not holds((guard.expression,), dispatch.symbol, sizes, others).any():
+            place = f" ({guard.location})" if guard.location else ""
+            return f"no size in {size_range} fulfils {guard.text}{place}"
+    return f"no size in {size_range} fulfils all conditions of the capture"
+
+
+def _wanted(
+    piece: UniquePiece,
+    size_range: SizeRange | None,
+    captured: CapturedGraph,
+    backend: Backend,
+    config: CompilationConfig,
+) -> WantedArtifact:
+    other_bounds = [
+        (size.name, size.low, size.high) for size in captured.sizes if size.name in piece.size_names
+    ]
+    factors = (
+        piece.fingerprint,
+        str(size_range),
+        backend.identity(),
+        config.guard_policy is GuardPolicy.DROP,
+        len(other_bounds),
+        torch.__version__,
+        str(torch.get_default_dtype()),
+    )
+    key = hashlib.sha256(repr(factors).encode()).hexdigest()
+    return WantedArtifact(piece.unique_id, size_range, key)
+
+
+def compile_pieces(
+    unique: UniquePieces,
+    config: CompilationConfig,
+    *,
+    memory: Mapping[str, Sequence[Artifact]] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> CompiledPieces:
+    """Makes, or takes from memory, every artifact that the configuration asks for.
+
+    Args:
+        unique: the groups of pieces.
+        config: ranges, sizes, backend.
+        memory: artifacts by ``WantedArtifact.key``.
+        progress: told before each artifact and at the end.
+        cancel: looked at between artifacts.
+
+    Raises:
+        CompileError: the backend failed; the message names piece, range and source line.
+        Cancelled: somebody asked to stop.
+    """
+    plan = plan_compile(unique, config)
+    compiler = PieceCompiler(unique, config)
+    artifacts: list[Artifact] = []
+    for done, wanted in enumerate(plan.wanted):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        if progress is not None:
+            progress(Progress(done, len(plan.wanted), f"piece {wanted.label}"))
+        artifacts += compiler.make(wanted, memory or {})
+    if progress is not None:
+        progress(Progress(len(plan.wanted), len(plan.wanted), "compiled"))
+    return CompiledPieces(
+        unique=unique,
+        artifacts=tuple(artifacts),
+        skipped=plan.skipped,
+        dispatch=plan.dispatch,
+        ranges=_refined_ranges(plan, artifacts),
+        exact_sizes=tuple(
+            size
+            for size in plan.table.exact_sizes
+            if SizeRange(size, size) not in [skip.size_range for skip in plan.skipped]
+        ),
+        same_code=_same_code(artifacts),
+        notes=plan.table.notes,
+    )
+
+
+def _refined_ranges(plan: CompilePlan, artifacts: list[Artifact]) -> tuple[SizeRange, ...]:
+    """The served ranges, cut wherever some piece has a sub-range of its own."""
+    if plan.dispatch is None:
+        return ()
+    skipped = {skip.size_range for skip in plan.skipped}
+    starts: set[int] = set()
+    for artifact in artifacts:
+        own, asked = artifact.size_range, artifact.requested_range
+        if own is not None and asked is not None and not asked.is_single_size:
+            starts |= {own.start, own.end + 1}
+    refined: list[SizeRange] = []
+    for size_range in plan.table.ranges:
+        if size_range in skipped:
+            continue
+        inner = sorted(start for start in starts if size_range.start < start <= size_range.end)
+        edges = [size_range.start, *inner, size_range.end + 1]
+        refined += [SizeRange(a, b - 1) for a, b in zip(edges, edges[1:], strict=False)]
+    return tuple(refined)
+
+
+def _same_code(artifacts: list[Artifact]) -> tuple[tuple[str, tuple[SizeRange, ...]], ...]:
+    groups: dict[tuple[str, str], list[SizeRange]] = {}
+    for artifact in artifacts:
+        if artifact.code and artifact.size_range is not None and artifact.backend != "eager":
+            group = groups.setdefault((artifact.unique_id, artifact.code), [])
+            group.append(artifact.size_range)
+    return tuple((key[0], tuple(found)) for key, found in groups.items() if len(found) > 1)
+
+
+class PieceCompiler:
+    """Compiles pieces of one UniquePieces; also used by the runtime for size 1, on first use."""
+
+    def __init__(self, unique: UniquePieces, config: CompilationConfig) -> None:
+        self.captured = unique.split.normalised.captured
+        self.config = config
+        self.backend = resolve_backend(config)
+        self.dispatch = dispatch_size(self.captured, config)
+        self.pieces = {each.unique_id: each for each in unique.unique_pieces}
+
+    def make(
+        self, wanted: WantedArtifact, memory: Mapping[str, Sequence[Artifact]]
+    ) -> list[Artifact]:
+        """The artifacts for one request: one, or several where the compiler's own guards cut the range."""
+        known = memory.get(wanted.key)
+        if known:
+            counters.add("reused", len(known))
+            return [
+                dataclasses.replace(
+                    artifact,
+                    unique_id=wanted.unique_id,
+                    origin=ArtifactOrigin.MEMORY,
+                    seconds=0.0,
+                )
+                for artifact in known
+            ]
+        piece = self.pieces[wanted.unique_id].representative
+        return self._compile_range(piece, wanted, wanted.size_range, {}, 0)
+
+    def make_at(
+        self, unique_id: str, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> Artifact:
+        """An artifact with some sizes fixed to constants, for calls with a size of 1."""
+        piece = self.pieces[unique_id].representative
+        wanted = WantedArtifact(unique_id, size_range, key=f"fixed {dict(fixed)} {size_range}")
+        return self._compile_range(piece, wanted, size_range, fixed, _DEEPEST_SPLIT)[0]
+
+    def _compile_range(
+        self,
+        piece: Piece,
+        wanted: WantedArtifact,
+        size_range: SizeRange | None,
+        fixed: Mapping[str, int],
+        depth: int,
+    ) -> list[Artifact]:
+        artifact, added = self._compile_once(piece, wanted, size_range, fixed)
+        if not added:
+            return [artifact]
+        served = self._where_right(added, size_range, fixed)
+        if served is not None and served == size_range:
+            return [artifact]
+        if served is None or depth >= _DEEPEST_SPLIT or size_range is None:
+            return [self._eager_instead(piece, wanted, size_range, artifact)]
+        found = [dataclasses.replace(artifact, size_range=served)]
+        for part in (
+            (size_range.start, served.start - 1),
+            (served.end + 1, size_range.end),
+        ):
+            if part[0] <= part[1]:
+                rest = SizeRange(*part)
+                found += self._compile_range(piece, wanted, rest, fixed, depth + 1)
+        return sorted(found, key=lambda each: each.size_range or SizeRange(0, 0))
+
+    def _where_right(
+        self,
+        added: tuple[sympy.Basic, ...],
+        size_range: SizeRange | None,
+        fixed: Mapping[str, int],
+    ) -> SizeRange | None:
+        """The part of the range around its hint for which conditions that the compiler added hold."""
+        if self.dispatch is None or size_range is None or size_range.is_single_size:
+            return None
+        symbols = {symbol for condition in added for symbol in condition.free_symbols}
+        if symbols - set(self.dispatch.torch_symbols):
+            return None
+        primary = dict.fromkeys(self.dispatch.torch_symbols, self.dispatch.symbol)
+        conditions = [condition.xreplace(primary) for condition in added]
+        sizes = sizes_of(size_range)
+        right = holds(conditions, self.dispatch.symbol, sizes, {})
+        # Sizes 0 and 1 have artifacts of their own, and invalid sizes are refused before dispatch.
+        ignored = ~np.isin(sizes, valid_sizes(self.captured, self.dispatch, size_range))
+        hint = self._hint(self.dispatch, size_range)
+        for run in runs(sizes[right | ignored]):
+            if hint in run:
+                return run
+        return None
+
+    def _compile_once(
+        self,
+        piece: Piece,
+        wanted: WantedArtifact,
+        size_range: SizeRange | None,
+        fixed: Mapping[str, int],
+    ) -> tuple[Artifact, tuple[sympy.Basic, ...]]:
+        backend, reason = self._backend_for(piece)
+        fresh = self._fresh_inputs(piece, size_range, fixed)
+        started = time.perf_counter()
+        options = {
+            "fake_mode": fresh.fake_mode,
+            "cache_tag": f"piecewise range {size_range} fixed {sorted(fixed.items())} {self._bounds_text(piece, size_range, fixed)}",
+            "settings": dict(self.config.inductor_config),
+        }
+        try:
+            function = backend.compile(
+                piece.graph_module(), fresh.values, size_range=size_range, options=options
+            )
+        except Exception as error:
+            raise CompileError(self._failure_text(piece, wanted, size_range, error)) from error
+        seconds = time.perf_counter() - started
+        counters.add("compiled")
+        added = fresh.added_guards()
+        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
+        artifact = Artifact(
+            unique_id=wanted.unique_id,
+            size_range=size_range,
+            requested_range=wanted.size_range,
+            seconds=seconds,
+            bytes=_bytes_of(backend, function),
+            origin=ArtifactOrigin.COMPILED,
+            key=wanted.key,
+            guards=tuple(expression_text(condition, names) for condition in added),
+            callable=_boxed(function),
+            backend=backend.name,
+            notes=(reason,) if reason else (),
+            code=_code_of(backend, function),
+        )
+        return artifact, added
+
+    def _backend_for(self, piece: Piece) -> tuple[Backend, str]:
+        """The configured backend, or eager where that one is known to answer wrongly."""
+        if self.backend.name == "eager":
+            return self.backend, ""
+        if not piece.outputs and not _writes(piece):
+            return EagerBackend(), "runs eagerly: it has no output"
+        if aliased := _aliased_and_written(piece):
+            return EagerBackend(), (
+                f"runs eagerly: it writes to memory that its inputs {' and '.join(aliased)} share, which "
+                f"{self.backend.name} compiles wrongly"
+            )
+        return self.backend, ""
+
+    def _eager_instead(
+        self, piece: Piece, wanted: WantedArtifact, size_range: SizeRange | None, failed: Artifact
+    ) -> Artifact:
+        function = EagerBackend().compile(
+            piece.graph_module(), (), size_range=size_range, options={}
+        )
+        note = (
+            f"runs eagerly: {failed.backend} made code that is right only where {' and '.join(failed.guards)}"
+        )
+        return dataclasses.replace(
+            failed,
+            callable=_boxed(function),
+            backend="eager",
+            guards=(),
+            notes=(*failed.notes, note),
+            code="",
+            bytes=None,
+            size_range=size_range,
+        )
+
+    def _fresh_inputs(
+        self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> FreshInputs:
+        examples = [example_value(node) for node in placeholders(piece.graph)]
+        bounds = self._bounds(piece, size_range, fixed)
+        constant = {symbol for symbol, bound in bounds.items() if bound.is_single_size}
+        values = {symbol: bound.hint for symbol, bound in bounds.items()}
+        replayed = [
+            condition
+            for condition in shape_conditions(self.captured)
+            if condition.free_symbols <= set(bounds) - constant
+            and _holds_at(condition, values)
+        ]
+        return fresh_inputs(examples, bounds, replayed)
+
+    def _bounds(
+        self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> dict[sympy.Basic, Bounds]:
+        """What may be assumed of every symbol in the piece's inputs."""
+        found: dict[sympy.Basic, Bounds] = {}
+        size_of = {symbol: size for size in self.captured.sizes for symbol in size.torch_symbols}
+        for node in placeholders(piece.graph):
+            for symbol in size_symbols(example_value(node)):
+                size = size_of.get(symbol)
+                if size is None:
+                    found[symbol] = Bounds(2, LARGEST_SIZE, 8)
+                elif size.name in fixed:
+                    found[symbol] = Bounds(fixed[size.name], fixed[size.name], fixed[size.name])
+                else:
+                    found[symbol] = self._bounds_of(size, size_range)
+        return found
+
+    def _bounds_of(self, size: Size, size_range: SizeRange | None) -> Bounds:
+        is_dispatch = self.dispatch is not None and size.name == self.dispatch.name
+        if is_dispatch and size_range is not None:
+            if size_range.is_single_size:
+                return Bounds(size_range.start, size_range.start, size_range.start)
+            low = max(2, size.low, size_range.start)
+            hint = self._hint(size, size_range)
+            return Bounds(min(low, hint), max(size_range.end, hint), hint)
+        high = size.high if size.high is not None else LARGEST_SIZE
+        return Bounds(max(2, size.low), high, size.hint)
+
+    def _hint(self, size: Size, size_range: SizeRange) -> int:
+        """A valid size of the range: the middle one."""
+        valid = valid_sizes(self.captured, size, size_range)
+        if len(valid):
+            return int(valid[len(valid) // 2])
+        return max(2, (size_range.start + size_range.end) // 2)
+
+    def _bounds_text(
+        self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> str:
+        bounds = self._bounds(piece, size_range, fixed)
+        return str([(bound.low, bound.high, bound.hint) for bound in bounds.values()])
+
+    def _failure_text(
+        self, piece: Piece, wanted: WantedArtifact, size_range: SizeRange | None, error: Exception
+    ) -> str:
+        first, last = (piece.source_lines or (None,))[0], (piece.source_lines or (None,))[-1]
+        lines = f" ({first} to {last})" if first else ""
+        text = str(error).strip().splitlines()
+        return (
+            f"The backend {self.backend.name!r} failed on {piece.name} (unique {wanted.unique_id}) for sizes "
+            f"{size_range or 'of any value'}{lines}: {text[0] if text else type(error).__name__}. "
+            f"backend='eager' runs the piece without compiling it."
+        )
+
+
+def _holds_at(condition: sympy.Basic, values: Mapping[sympy.Basic, int]) -> bool:
+    return bool(condition.xreplace({s: sympy.Integer(v) for s, v in values.items()}) == sympy.true)
+
+
+def _writes(piece: Piece) -> bool:
+    return bool(effects.written_storages(piece.graph.nodes))
+
+
+def _aliased_and_written(piece: Piece) -> tuple[str, ...]:
+    """Names of inputs that share memory which the piece writes to; empty when there are none."""
+    written = effects.written_storages(piece.graph.nodes)
+    sharing: dict[int, list[str]] = {}
+    for node in placeholders(piece.graph):
+        storage = effects.storage_of(node)
+        if storage is not None:
+            sharing.setdefault(storage, []).append(node.name)
+    for storage, names in sharing.items():
+        if storage in written and len(names) > 1:
+            return tuple(names)
+    return ()
+
+
+def _boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
+    """The function as one of a single list of inputs."""
+    if getattr(function, "boxed", False):
+        return getattr(function, "function", function)
+
+    def call(arguments: list[Any]) -> Any:
+        return function(*arguments)
+
+    return call
+
+
+def _bytes_of(backend: Backend, function: Any) -> int | None:
+    measure = getattr(backend, "serialized_bytes", None)
+    if measure is not None:
+        return measure(function)
+    serialize = getattr(backend, "serialize", None)
+    return len(serialize(function)) if serialize is not None else None
+
+
+def _code_of(backend: Backend, function: Any) -> str:
+    write = getattr(backend, "generated_code", None)
+    return write(function) if write is not None else ""

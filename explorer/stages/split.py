@@ -1,0 +1,425 @@
+"""Step 3: a NormalisedGraph in, a SplitGraph out.
+
+The graph is walked once in order. A splitting op opens a splitting piece, everything between is compiled. Only base
+sizes cross a cut: what is computed from them is computed again in each piece that needs it, because a shared ``4*n``
+that enters later pieces as an input would make equal layers differ.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch import fx
+
+from explorer.artifacts import (
+    ComputedSize,
+    Literal,
+    NormalisedGraph,
+    Piece,
+    PieceKind,
+    SplitGraph,
+)
+from explorer.errors import UnknownSplittingOp
+from explorer.stages import effects, op_names
+from explorer.stages.graphs import (
+    example_value,
+    expression_of,
+    is_tuple_getitem,
+    module_paths,
+    output_node,
+    source_lines,
+)
+
+MODULE_PREFIX = "module:"
+_LONGEST_NAME = 1000
+
+
+class SplittingOpWarning(UserWarning):
+    """A splitting op that exists but does not occur in the graph."""
+
+
+@dataclass
+class _Segment:
+    """Nodes of one piece while the cut is being found."""
+
+    kind: PieceKind
+    nodes: list[fx.Node] = field(default_factory=list)
+
+
+def split(normalised: NormalisedGraph, splitting_ops: tuple[str, ...]) -> SplitGraph:
+    """Cuts the graph at the splitting ops.
+
+    Args:
+        normalised: the graph of step 2.
+        splitting_ops: names as in ``CompilationConfig.splitting_ops``.
+
+    Raises:
+        UnknownSplittingOp: a name that means nothing; the message lists the three nearest.
+    """
+    graph = normalised.graph
+    splitting, notes = find_splitting_nodes(normalised, splitting_ops)
+    segments = _segments(graph, splitting)
+    segments = _move_allocations(segments)
+    pieces = _build_pieces(normalised, segments, splitting)
+    alias = {
+        symbol: size.symbol for size in normalised.captured.sizes for symbol in size.torch_symbols
+    }
+    names = {symbol: node.name for symbol, node in _base_sizes(normalised, alias).items()}
+    outputs = tuple(_output_value(value, names, alias) for value in _flat_output(graph))
+    return SplitGraph(normalised, pieces, outputs, _crossing(pieces), notes)
+
+
+# --------------------------------------------------------------------------------------- which nodes split
+
+
+def find_splitting_nodes(
+    normalised: NormalisedGraph, splitting_ops: Iterable[str]
+) -> tuple[dict[fx.Node, str], tuple[str, ...]]:
+    """Node -> the name that made it a splitting node, and warnings about names that match nothing."""
+    table = op_names.name_table(normalised.graph.nodes)
+    found: dict[fx.Node, str] = {}
+    notes = []
+    for text in splitting_ops:
+        if len(text) > _LONGEST_NAME:
+            raise UnknownSplittingOp(f"A splitting op's name has {len(text)} characters: that is no op.")
+        if text.startswith(MODULE_PREFIX):
+            matched = _nodes_of_modules(normalised, text.removeprefix(MODULE_PREFIX), table)
+        else:
+            matched = dict.fromkeys(table.get(text, ()), "")
+            matched = {node: op_names.canonical_name(node) for node in matched}
+            if not matched:
+                _refuse_unknown(text, table)
+        if not matched:
+            notes.append(_never_occurs(text, table))
+            warnings.warn(notes[-1], SplittingOpWarning, stacklevel=4)
+        for node, name in matched.items():
+            found.setdefault(node, name)
+    return found, tuple(notes)
+
+
+def _refuse_unknown(text: str, table: Mapping[str, Any]) -> None:
+    known = op_names.known_names()
+    if text in known or text.removeprefix("torch.ops.").replace(".", "::", 1) in known:
+        return
+    near = op_names.nearest(text, [*table, *known] if len(text) < 200 else list(table))
+    raise UnknownSplittingOp(
+        f"No op is called {text[:200]!r}: the nearest names are {', '.join(near)}. "
+        f"Accepted are ns::op, ns::op.overload, a public torch name, Tensor.method, and module:glob."
+    )
+
+
+def _never_occurs(text: str, table: Mapping[str, tuple[fx.Node, ...]]) -> str:
+    present = op_names.occurring(table)
+    listed = ", ".join(f"{name} ({count})" for name, count in list(present.items())[:20])
+    more = "" if len(present) <= 20 else f" and {len(present) - 20} more"
+    return f"the splitting op {text!r} does not occur in the graph; ops present: {listed or 'none'}{more}"
+
+
+def _nodes_of_modules(
+    normalised: NormalisedGraph, pattern: str, table: Mapping[str, Any]
+) -> dict[fx.Node, str]:
+    parts = pattern.split(".")
+    found: dict[fx.Node, str] = {}
+    seen: set[str] = set()
+    for node in normalised.graph.nodes:
+        if node.op in ("placeholder", "output", "get_attr"):
+            continue
+        for path in module_paths(node):
+            seen.add(path)
+            if _glob_matches(parts, path.split(".")):
+                found[node] = f"{MODULE_PREFIX}{path}"
+                break
+    if not found:
+        _refuse_unknown_module(normalised, pattern, parts, seen)
+    return found
+
+
+def _glob_matches(pattern: list[str], path: list[str]) -> bool:
+    return len(pattern) == len(path) and all(
+        fnmatch.fnmatchcase(part, glob) for glob, part in zip(pattern, path, strict=True)
+    )
+
+
+def _refuse_unknown_module(
+    normalised: NormalisedGraph, pattern: str, parts: list[str], traced: set[str]
+) -> None:
+    model = normalised.captured.raw.receiver
+    existing = (
+        [name for name, _ in model.named_modules() if name]
+        if isinstance(model, torch.nn.Module)
+        else []
+    )
+    if any(_glob_matches(parts, name.split(".")) for name in existing):
+        return
+    near = op_names.nearest(pattern, traced or existing)
+    raise UnknownSplittingOp(
+        f"No module matches {MODULE_PREFIX}{pattern[:200]!r}: the nearest paths are {', '.join(near) or 'none'}."
+    )
+
+
+# ---------------------------------------------------------------------------------------------- the cut itself
+
+
+def _is_recomputed(node: fx.Node) -> bool:
+    """Whether a node only computes with sizes, so that each piece does it again for itself."""
+    if node.op not in ("call_function", "call_method"):
+        return False
+    if not isinstance(example_value(node), torch.SymInt | torch.SymBool | torch.SymFloat):
+        return False
+    inputs = node.all_input_nodes
+    return bool(inputs) and all(_is_size(each) for each in inputs)
+
+
+def _is_size(node: fx.Node) -> bool:
+    return isinstance(example_value(node), torch.SymInt | torch.SymBool | torch.SymFloat)
+
+
+def _segments(graph: fx.Graph, splitting: Mapping[fx.Node, str]) -> list[_Segment]:
+    segments: list[_Segment] = []
+    segment_of: dict[fx.Node, _Segment] = {}
+    for node in graph.nodes:
+        if node.op in ("placeholder", "output", "get_attr") or _is_recomputed(node):
+            continue
+        if is_tuple_getitem(node) and node.args[0] in segment_of:
+            home = segment_of[node.args[0]]  # type: ignore[index]
+        else:
+            kind = PieceKind.SPLITTING if node in splitting else PieceKind.COMPILED
+            if not segments or segments[-1].kind is not kind:
+                segments.append(_Segment(kind))
+            home = segments[-1]
+        home.nodes.append(node)
+        segment_of[node] = home
+    return segments
+
+
+def _move_allocations(segments: list[_Segment]) -> list[_Segment]:
+    """Joins a segment that only allocates to the compiled one before it, where all its inputs are there already."""
+    kept: list[_Segment] = []
+    for segment in segments:
+        home = _earlier_home(kept, segment)
+        if home is not None:
+            home.nodes += segment.nodes
+        elif kept and kept[-1].kind is segment.kind:
+            kept[-1].nodes += segment.nodes
+        else:
+            kept.append(segment)
+    return kept
+
+
+def _earlier_home(kept: list[_Segment], segment: _Segment) -> _Segment | None:
+    if segment.kind is not PieceKind.COMPILED or not all(map(effects.is_allocation, segment.nodes)):
+        return None
+    later: set[fx.Node] = set(segment.nodes)
+    for candidate in reversed(kept):
+        if candidate.kind is PieceKind.COMPILED:
+            needed = {each for node in segment.nodes for each in _real_inputs(node)}
+            return None if needed & (later - set(segment.nodes)) else candidate
+        later |= set(candidate.nodes)
+    return None
+
+
+def _real_inputs(node: fx.Node) -> list[fx.Node]:
+    """What a node needs, looking through size computations."""
+    found = []
+    for each in node.all_input_nodes:
+        found += _real_inputs(each) if _is_recomputed(each) else [each]
+    return found
+
+
+# ------------------------------------------------------------------------------------------------- the pieces
+
+
+class _PieceBuilder:
+    """Copies the nodes of one segment into a graph of its own."""
+
+    def __init__(
+        self, base_sizes: Mapping[sympy.Basic, fx.Node], alias: Mapping[sympy.Basic, sympy.Basic]
+    ) -> None:
+        self.base_sizes = base_sizes
+        self.alias = dict(alias)
+        self.graph = fx.Graph()
+        self.new_of: dict[fx.Node, fx.Node] = {}
+        self.inputs: dict[fx.Node, None] = {}
+
+    def build(self, nodes: list[fx.Node], read_elsewhere: list[fx.Node]) -> fx.Graph:
+        """The graph of the segment; ``self.inputs`` then has the outside nodes that it takes."""
+        own = set(nodes)
+        for node in nodes:
+            self._find_inputs(node, own)
+        self._add_unbound_sizes(nodes)
+        for node in self.inputs:
+            placeholder = self.graph.placeholder(node.name)
+            placeholder.meta = dict(node.meta)
+            self.new_of[node] = placeholder
+        for node in nodes:
+            self._copy(node)
+        self.graph.output(tuple(self.new_of[node] for node in read_elsewhere))
+        return self.graph
+
+    def _find_inputs(self, node: fx.Node, own: set[fx.Node]) -> None:
+        for each in node.all_input_nodes:
+            if each in own or each in self.new_of:
+                continue
+            if each.op == "get_attr":
+                continue
+            if _is_recomputed(each):
+                self._find_inputs(each, own)
+            elif each not in self.inputs:
+                self.inputs[each] = None
+
+    def _add_unbound_sizes(self, nodes: list[fx.Node]) -> None:
+        """Adds a base size that shapes mention but no input shows plainly: a compiler could not solve ``4*n`` for n."""
+        bound: set[sympy.Basic] = set()
+        mentioned: dict[sympy.Basic, None] = {}
+        for node in self.inputs:
+            value = example_value(node)
+            if isinstance(value, torch.SymInt):
+                bound.add(self._primary(value))
+            elif isinstance(value, torch.Tensor):
+                for dim in value.shape:
+                    expression = self._primary(dim)
+                    bound |= {expression} if isinstance(expression, sympy.Symbol) else set()
+        for node in [*self.inputs, *nodes]:
+            for symbol in size_symbols(example_value(node)):
+                mentioned.setdefault(self.alias.get(symbol, symbol))
+        for symbol in mentioned:
+            node = self.base_sizes.get(symbol)
+            own = set(nodes)
+            if symbol not in bound and node is not None and node not in own and node not in self.inputs:
+                self.inputs[node] = None
+
+    def _primary(self, value: Any) -> Any:
+        expression = expression_of(value)
+        return expression.xreplace(self.alias) if isinstance(expression, sympy.Basic) else expression
+
+    def _copy(self, node: fx.Node) -> fx.Node:
+        if node not in self.new_of:
+            for each in node.all_input_nodes:
+                if each not in self.new_of:
+                    self._copy(each)
+            self.new_of[node] = self.graph.node_copy(node, self.new_of.__getitem__)
+        return self.new_of[node]
+
+
+def size_symbols(value: Any) -> tuple[sympy.Symbol, ...]:
+    """The symbols in the shape and strides of a value, in order of appearance."""
+    found: dict[sympy.Symbol, None] = {}
+    if isinstance(value, torch.Tensor):
+        parts = [*value.shape, *value.stride(), value.storage_offset()]
+    elif isinstance(value, tuple | list):
+        parts = [part for item in value for part in size_symbols(item)]
+        return tuple(dict.fromkeys(parts))
+    else:
+        parts = [value]
+    for part in parts:
+        if isinstance(part, torch.SymInt):
+            expression = part.node.expr
+            if expression.is_Symbol:
+                found.setdefault(expression)
+            else:
+                for symbol in sorted(expression.free_symbols, key=str):
+                    found.setdefault(symbol)
+    return tuple(found)
+
+
+def _build_pieces(
+    normalised: NormalisedGraph, segments: list[_Segment], splitting: Mapping[fx.Node, str]
+) -> tuple[Piece, ...]:
+    sizes = normalised.captured.sizes
+    alias = {symbol: size.symbol for size in sizes for symbol in size.torch_symbols}
+    name_of_symbol = {size.symbol: size.name for size in sizes}
+    base_sizes = _base_sizes(normalised, alias)
+    home = {node: index for index, segment in enumerate(segments) for node in segment.nodes}
+    returned = {value for value in _flat_output(normalised.graph) if isinstance(value, fx.Node)}
+    readers = _readers(normalised.graph, home, returned)
+    pieces = []
+    for index, segment in enumerate(segments):
+        builder = _PieceBuilder(base_sizes, alias)
+        outside = [node for node in segment.nodes if readers.get(node, set()) - {index}]
+        graph = builder.build(segment.nodes, outside)
+        mentioned: dict[str, None] = {}
+        for node in graph.nodes:
+            for symbol in size_symbols(example_value(node)):
+                primary = alias.get(symbol, symbol)
+                if primary in name_of_symbol:
+                    mentioned.setdefault(name_of_symbol[primary])
+        names = [splitting[node] for node in segment.nodes if node in splitting]
+        paths = [paths[-1] for node in segment.nodes if (paths := module_paths(node))]
+        pieces.append(
+            Piece(
+                index=index,
+                name=f"piece_{index}",
+                kind=segment.kind,
+                graph=graph,
+                inputs=tuple(node.name for node in builder.inputs),
+                outputs=tuple(node.name for node in outside),
+                size_names=tuple(mentioned),
+                source_lines=source_lines(segment.nodes),
+                modules=tuple(dict.fromkeys(paths)),
+                node_count=len(segment.nodes),
+                splitting_names=tuple(dict.fromkeys(names)),
+            )
+        )
+    return tuple(pieces)
+
+
+def _base_sizes(
+    normalised: NormalisedGraph, alias: Mapping[sympy.Basic, sympy.Basic]
+) -> dict[sympy.Basic, fx.Node]:
+    found: dict[sympy.Basic, fx.Node] = {}
+    for node in normalised.graph.nodes:
+        value = example_value(node)
+        if isinstance(value, torch.SymInt) and not _is_recomputed(node):
+            expression = value.node.expr
+            if isinstance(expression, sympy.Symbol):
+                found.setdefault(alias.get(expression, expression), node)
+    return found
+
+
+def _readers(
+    graph: fx.Graph, home: Mapping[fx.Node, int], returned: set[fx.Node]
+) -> dict[fx.Node, set[int]]:
+    """Node -> indices of the segments that read it, looking through size computations; -1 is the output."""
+    found: dict[fx.Node, set[int]] = {}
+    for node, index in home.items():
+        for each in _real_inputs(node):
+            found.setdefault(each, set()).add(index)
+    for node in returned:
+        for each in _real_inputs(node) if _is_recomputed(node) else [node]:
+            found.setdefault(each, set()).add(-1)
+    return found
+
+
+def _flat_output(graph: fx.Graph) -> tuple[Any, ...]:
+    value = output_node(graph).args[0]
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _output_value(
+    value: Any, names: Mapping[sympy.Basic, str], alias: Mapping[sympy.Basic, sympy.Basic]
+) -> str | Literal | ComputedSize:
+    if not isinstance(value, fx.Node):
+        return Literal(value)
+    if not _is_recomputed(value):
+        return value.name
+    expression = example_value(value).node.expr.xreplace(dict(alias))
+    return ComputedSize(expression, {symbol: names[symbol] for symbol in expression.free_symbols})
+
+
+def _crossing(pieces: tuple[Piece, ...]) -> dict[str, tuple[int, ...]]:
+    made = {name for piece in pieces for name in piece.outputs}
+    found: dict[str, list[int]] = {}
+    for piece in pieces:
+        for name in piece.inputs:
+            if name in made:
+                found.setdefault(name, []).append(piece.index)
+    return {name: tuple(indices) for name, indices in found.items()}
+
+
+__all__ = ["SplittingOpWarning", "find_splitting_nodes", "size_symbols", "split"]

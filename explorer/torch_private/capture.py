@@ -1,0 +1,278 @@
+"""Dynamo: trace a model once into one graph, bind calls to it, and check what it assumed of the model's state.
+
+Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_capture`` and ``get_traced_fn``,
+``torch._dynamo.utils.get_metrics_context`` and ``dynamo_timed``, ``torch._dynamo.config``,
+``torch._dynamo.hooks.Hooks``, ``torch._guards.TracingContext``, ``ShapeEnv._log_guard``, and of a capture:
+``backend_input``, ``graph_capture_output.build_guards``, ``forward_callable``, ``output_graph``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+from unittest.mock import patch
+
+import sympy
+import torch
+import torch._dynamo.config
+import torch._dynamo.convert_frame as convert_frame
+import torch._dynamo.decorators
+from torch._dynamo.exc import (
+    ObservedException,
+    TorchDynamoException,
+    TorchRuntimeError,
+    UncapturedHigherOrderOpError,
+    Unsupported,
+    UserError,
+)
+from torch._dynamo.hooks import Hooks
+from torch._dynamo.utils import dynamo_timed, get_metrics_context
+from torch._guards import TracingContext
+from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, ShapeEnv
+
+CAPTURE_LOCK = threading.RLock()
+"""Dynamo traces one frame at a time: its configuration is patched for the whole process meanwhile."""
+
+TRACE_ERRORS = (Unsupported, UncapturedHigherOrderOpError, UserError, TorchDynamoException)
+"""What a failed trace raises."""
+
+MODEL_ERRORS = (ObservedException, TorchRuntimeError)
+"""What a trace raises when the model's own code raised."""
+
+# Guards that the runtime checks itself, or that do not matter to a graph that runs without autograd.
+_GLOBAL_GUARDS = frozenset({"SHAPE_ENV", "GLOBAL_STATE", "GRAD_MODE", "DETERMINISTIC_ALGORITHMS"})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ShapeGuard:
+    """A condition that the trace added: a sympy expression over torch's symbols, and the user's stack."""
+
+    expression: sympy.Basic
+    user_stack: traceback.StackSummary
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RawCapture:
+    """What one Dynamo trace left behind.
+
+    Attributes:
+        graph_module: the traced graph; None when the model ran no tensor operation.
+        example_inputs: the real value of each placeholder.
+        sources: Dynamo's source name of each placeholder, an expression over ``L`` and ``G``.
+        shape_env: the symbols' environment.
+        shape_guards: in the order in which they were added.
+        function: the Python function that was traced.
+        receiver: what it is bound to, or None.
+        check_state: call locals -> whether model state and Python values are as at capture.
+        explain_state: call locals -> the first condition that fails, as text.
+        output: torch's own object, to bind calls with.
+    """
+
+    graph_module: torch.fx.GraphModule | None
+    example_inputs: tuple[Any, ...]
+    sources: tuple[str, ...]
+    shape_env: ShapeEnv | None
+    shape_guards: tuple[ShapeGuard, ...]
+    function: FunctionType
+    receiver: Any
+    check_state: Callable[[Mapping[str, Any]], bool]
+    explain_state: Callable[[Mapping[str, Any]], str]
+    output: Any
+
+    def bind(self, flat_function: Callable[..., Any]) -> Callable[..., Any]:
+        """``flat_function(*placeholder values) -> tuple``, seen from outside as the traced function.
+
+        The result is Dynamo's own bytecode: it looks the inputs up, calls ``flat_function``, rebuilds the output and
+        replays side effects such as an assigned buffer. It takes the receiver first.
+        """
+        return self.output.forward_callable(
+            compiled_fn=flat_function, extra_globals=self.function.__globals__
+        )
+
+
+@contextlib.contextmanager
+def quiet_guard_log() -> Iterator[None]:
+    """Dynamo logs a failing guard at error level before it raises; we raise our own words."""
+    logger = logging.getLogger("torch._guards")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+@contextlib.contextmanager
+def _clean_dynamo(size_oblivious: bool) -> Iterator[None]:
+    """Settings under which earlier traces in the process cannot show through; all restored.
+
+    Automatic dynamic shapes remember sizes of earlier traces of the same code object.
+    """
+    config = torch._dynamo.config.patch(
+        automatic_dynamic_shapes=False,
+        assume_static_by_default=True,
+        skip_nnmodule_hook_guards=False,  # a hook registered later must not be passed over
+    )
+    fx_config = torch.fx.experimental._config.patch(backed_size_oblivious=size_oblivious)
+    with config, fx_config:
+        yield
+
+
+@contextlib.contextmanager
+def _recorded_guards(found: list[ShapeGuard]) -> Iterator[None]:
+    original = ShapeEnv._log_guard
+
+    def log_guard(env: ShapeEnv, prefix: str, guard: Any, forcing_spec: bool = False) -> None:
+        if not prefix.startswith("eval [guard suppressed]"):
+            found.append(ShapeGuard(guard, TracingContext.extract_stack()))
+        original(env, prefix, guard, forcing_spec=forcing_spec)
+
+    with patch.object(ShapeEnv, "_log_guard", log_guard):
+        yield
+
+
+def traced_function(model: Callable[..., Any]) -> tuple[FunctionType, Any]:
+    """The Python function that a trace of ``model`` starts in, and what it is bound to (or None).
+
+    Raises:
+        RuntimeError: ``model`` is no module, function or method.
+    """
+    return convert_frame.get_traced_fn(model)
+
+
+def trace(
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    size_oblivious: bool = False,
+    found_guards: list[ShapeGuard] | None = None,
+) -> RawCapture:
+    """Traces one call into one graph; nothing is installed and no global setting stays changed.
+
+    Args:
+        model: a module, function or method.
+        args: positional arguments; their tensors carry the marks.
+        kwargs: keyword arguments.
+        size_oblivious: do not set sizes 0 and 1 apart.
+        found_guards: filled while tracing, so that a failed trace still says what it tested.
+
+    Raises:
+        TRACE_ERRORS: the trace failed.
+        ConstraintViolationError: a marked dim became a constant.
+    """
+    guards = found_guards if found_guards is not None else []
+    function, receiver = traced_function(model)
+    with (
+        CAPTURE_LOCK,
+        torch.no_grad(),
+        _clean_dynamo(size_oblivious),
+        _recorded_guards(guards),
+        quiet_guard_log(),
+        get_metrics_context(),
+        dynamo_timed("piecewise_explorer_capture"),
+    ):
+        output = convert_frame.fullgraph_capture(model, tuple(args), dict(kwargs))
+        manager = _state_guards(output, function)
+    backend_input = output.backend_input
+    graph_module = None if backend_input is None else backend_input.graph_module
+    shape_env = None if backend_input is None else backend_input.fake_mode.shape_env
+    index_to_source = (
+        output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source
+    )
+    return RawCapture(
+        graph_module=graph_module,
+        example_inputs=() if backend_input is None else tuple(backend_input.example_inputs),
+        sources=tuple(source.name for _, source in sorted(index_to_source.items())),
+        shape_env=shape_env,
+        shape_guards=_real_guards(guards, shape_env),
+        function=function,
+        receiver=receiver,
+        check_state=manager.guard_manager.check,
+        explain_state=lambda scope: _failing(manager.guard_manager.check_verbose(scope)),
+        output=output,
+    )
+
+
+def _real_guards(found: list[ShapeGuard], shape_env: ShapeEnv | None) -> tuple[ShapeGuard, ...]:
+    """Those that the environment kept: some are logged but suppressed."""
+    if shape_env is None:
+        return ()
+    stack_of = {}
+    for guard in found:
+        stack_of.setdefault(guard.expression, guard.user_stack)
+    empty = traceback.StackSummary()
+    return tuple(
+        ShapeGuard(guard.expr, stack_of.get(guard.expr, empty)) for guard in shape_env.guards
+    )
+
+
+def _state_guards(output: Any, function: FunctionType) -> Any:
+    """A guard manager over model state and Python values; tensors of the call and sizes are checked by the runtime."""
+
+    def keep(entries: Any) -> list[bool]:
+        return [_is_state_guard(entry, receiver_name) for entry in entries]
+
+    names = function.__code__.co_varnames
+    receiver_name = names[0] if names else ""
+    return output.graph_capture_output.build_guards(
+        function.__code__, hooks=Hooks(guard_filter_fn=keep)
+    )
+
+
+def _is_state_guard(entry: Any, receiver_name: str) -> bool:
+    if entry.guard_type in _GLOBAL_GUARDS:
+        return False
+    if entry.guard_type != "TENSOR_MATCH" or entry.orig_guard is None:
+        return True
+    source = entry.orig_guard.name
+    return not source.startswith("L[") or source.startswith(f"L['{receiver_name}']")
+
+
+def _failing(info: Any) -> str:
+    parts = info.verbose_code_parts
+    return str(parts[0]) if parts else "a guard that torch does not name"
+
+
+def mark_backed(tensor: torch.Tensor, dim: int) -> None:
+    """Asks for a symbol with an example value. The mark is an attribute of the tensor object: give a clone."""
+    torch._dynamo.mark_dynamic(tensor, dim)
+
+
+def mark_unbacked(tensor: torch.Tensor, dim: int, shape_id: str | None) -> None:
+    """Asks for a symbol without a value; dims with one ``shape_id`` share it."""
+    torch._dynamo.decorators.mark_unbacked(
+        tensor, dim, hint_override=tensor.shape[dim], shape_id=shape_id
+    )
+
+
+def unwrap_compiled(model: Any) -> Any:
+    """The module inside what ``torch.compile`` returned, else ``model``."""
+    return getattr(model, "_orig_mod", model)
+
+
+def replace_symbols(expression: sympy.Basic, shape_env: ShapeEnv) -> sympy.Basic:
+    """The expression with the environment's known equalities applied."""
+    return shape_env.replace(expression)
+
+
+__all__ = [
+    "CAPTURE_LOCK",
+    "MODEL_ERRORS",
+    "TRACE_ERRORS",
+    "ConstraintViolationError",
+    "RawCapture",
+    "ShapeGuard",
+    "mark_backed",
+    "mark_unbacked",
+    "replace_symbols",
+    "trace",
+    "traced_function",
+    "unwrap_compiled",
+]

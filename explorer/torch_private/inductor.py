@@ -1,0 +1,152 @@
+"""Inductor: compile one piece by itself, find its generated code, and the fastest safe way to call it.
+
+Private names used (torch 2.13.0): ``torch._inductor.standalone_compile`` (``fake_mode=``, ``aot=True``),
+``torch._inductor.config``, ``torch._inductor.exc.InductorError``, and of an artifact: ``inner_fn``,
+``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and ``source_code``.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch._inductor
+import torch._inductor.config
+from torch import fx
+from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+COMPILE_ERRORS = (InductorError, InvalidCxxCompiler)
+"""What a failed compile raises; other exceptions may come from the piece's own ops."""
+
+
+def standalone_compile(
+    graph_module: fx.GraphModule,
+    example_inputs: Sequence[Any],
+    *,
+    fake_mode: Any,
+    cache_tag: str,
+    settings: Mapping[str, Any],
+) -> Any:
+    """Compiles a module whose output is a tuple.
+
+    Args:
+        graph_module: the piece; it is not changed.
+        example_inputs: fake values of its placeholders.
+        fake_mode: their mode when some size is symbolic, else None.
+        cache_tag: what torch's own caches do not key on, the size range above all: without it an artifact made for
+            sizes up to 64 is served for sizes up to 4096. It also names the CPU's instruction set.
+        settings: Inductor settings for this compile.
+    """
+    options: dict[str, Any] = {}
+    mode = {} if fake_mode is None else {"fake_mode": fake_mode}
+    tag = f"{torch.compiler.config.cache_key_tag}|{cache_tag}|{torch.backends.cpu.get_cpu_capability()}"
+    with (
+        torch.no_grad(),
+        torch.compiler.config.patch(cache_key_tag=tag),
+        torch._inductor.config.patch(dict(settings)),
+    ):
+        return torch._inductor.standalone_compile(
+            graph_module,
+            list(example_inputs),
+            dynamic_shapes="from_example_inputs",
+            aot=True,
+            options=options,
+            **mode,
+        )
+
+
+def boxed_runner(artifact: Any) -> tuple[Callable[[list[Any]], Any], bool]:
+    """list of inputs -> sequence of outputs, and whether it is Inductor's own callable.
+
+    Inductor's own callable saves about 8 us a call. It is taken only where torch's wrappers would do nothing: no
+    input is written, no output aliases an input or another output, no random state, no effects.
+    """
+    graph = _compiled_graph(artifact, set())
+    if graph is not None and _wrappers_do_nothing(artifact):
+        return graph.current_callable, True
+
+    def call(arguments: list[Any]) -> Any:
+        values = tuple(arguments)
+        arguments.clear()
+        return artifact(*values)
+
+    return call, False
+
+
+def generated_code(artifact: Any) -> str:
+    """The Python that Inductor wrote for an artifact, kernels included; empty when it is not to be found."""
+    graph = _compiled_graph(artifact, set())
+    code = getattr(graph, "source_code", "") or getattr(graph, "inductor_code", "")
+    return code if isinstance(code, str) else ""
+
+
+def serialised_bytes(artifact: Any) -> int | None:
+    """Size of the artifact as a file would hold it, in bytes; None when it cannot be serialised."""
+    try:
+        content = artifact.serialize()
+    except Exception:  # an artifact that cannot be saved still runs
+        return None
+    return len(content) if isinstance(content, bytes | bytearray) else None
+
+
+def unknown_settings(names: Sequence[str]) -> tuple[str, ...]:
+    """Those names that Inductor has no setting for."""
+    known = _setting_names()
+    return tuple(name for name in names if name not in known)
+
+
+def _setting_names() -> frozenset[str]:
+    return frozenset(torch._inductor.config.get_config_copy())
+
+
+def setting_names() -> tuple[str, ...]:
+    """Every Inductor setting, for error messages."""
+    return tuple(sorted(_setting_names()))
+
+
+def _wrappers_do_nothing(artifact: Any) -> bool:
+    serialize = getattr(artifact.inner_fn, "serialize", None)
+    if not callable(serialize):
+        return False
+    metadata = serialize().runtime_metadata
+    return (
+        not metadata.mutated_inp_runtime_indices
+        and not metadata.num_outputs_aliased
+        and not metadata.num_intermediate_bases
+        and not metadata.traced_tangents
+        and not metadata.tokens
+        and not metadata.num_graphsafe_rng_states
+    )
+
+
+def _compiled_graph(value: Any, visited: set[int]) -> Any:
+    """Walks closures and wrapper attributes down to Inductor's CompiledFxGraph."""
+    if id(value) in visited or len(visited) > 200:
+        return None
+    visited.add(id(value))
+    if type(value).__name__ == "CompiledFxGraph":
+        return value
+    inner: list[Any] = []
+    if isinstance(value, types.FunctionType):
+        inner += [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+        inner.append(getattr(value, "__wrapped__", None))
+    else:
+        fields = getattr(value, "__dict__", {})
+        names = ("inner_fn", "compiled_fn", "_compiled_fn", "current_callable")
+        inner += [fields.get(name) for name in names]
+    for candidate in inner:
+        if callable(candidate):
+            found = _compiled_graph(candidate, visited)
+            if found is not None:
+                return found
+    return None
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents
+    except ValueError:
+        return False
+    return True
