@@ -129,7 +129,7 @@ class CompilationConfig:
             )
         if not isinstance(self.dedupe, bool):
             raise ConfigError(f"dedupe must be True or False, not {self.dedupe!r}.")
-        _set(self, "inductor_config", MappingProxyType(dict(self.inductor_config)))
+        _set(self, "inductor_config", _settings(self.inductor_config))
 
     def replace(self, **changes: Any) -> CompilationConfig:
         """A copy with some fields changed; an unknown field is a TypeError."""
@@ -168,6 +168,15 @@ def _check_backend(backend: object) -> None:
         raise ConfigError(
             f"backend {backend!r} lacks {', '.join(missing)}: a backend has name, identity() and compile(...)."
         )
+
+
+def _settings(values: object) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"inductor_config must be a mapping of setting to value, not {values!r}.")
+    for key in values:
+        if not isinstance(key, str):
+            raise ConfigError(f"inductor_config maps the name of a setting to its value, not {key!r}.")
+    return MappingProxyType(dict(values))
 
 
 def _strings(values: object, name: str) -> tuple[str, ...]:

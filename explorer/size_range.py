@@ -28,7 +28,8 @@ class SizeRange:
             )
 
     def __contains__(self, size: object) -> bool:
-        return isinstance(size, int) and self.start <= size <= self.end
+        is_size = isinstance(size, int) and not isinstance(size, bool)
+        return is_size and self.start <= size <= self.end
 
     def __str__(self) -> str:
         return str(self.start) if self.is_single_size else f"{self.start}–{self.end}"  # noqa: RUF001
@@ -100,6 +101,8 @@ def build_range_table(
             )
     if len(set(sizes)) != len(sizes):
         notes.append("duplicate compile sizes dropped")
+    if sizes != sorted(sizes):
+        notes.append("compile sizes sorted")
     ranges = tuple(SizeRange(start, end) for start, end in zip(starts, ends, strict=True))
     return RangeTable(ranges, tuple(sorted(set(sizes))), tuple(notes))
 

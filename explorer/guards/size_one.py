@@ -10,8 +10,9 @@ import torch
 from torch import fx
 
 from explorer.artifacts import InputKind, NormalisedGraph
-from explorer.stages.graphs import example_value
+from explorer.stages.graphs import example_value, is_tuple_getitem, placeholders
 from explorer.stages.op_names import canonical_name
+from explorer.torch_private import ops
 
 
 def same_at(
@@ -41,7 +42,7 @@ def _shown(line: tuple[Any, ...]) -> str:
 
 
 class _Program:
-    """The graph's calls as plain values, sizes evaluated where they are fixed."""
+    """The graph's calls as plain values: sizes evaluated where they are fixed, conditions on them decided."""
 
     def __init__(self, graph: NormalisedGraph, fixed: Mapping[str, int]) -> None:
         self.values: dict[sympy.Basic, sympy.Basic] = {}
@@ -52,43 +53,82 @@ class _Program:
                     if size.name in fixed
                     else sympy.Symbol(size.name, integer=True)
                 )
-        self.position: dict[fx.Node, Any] = {}
         self.lines: list[tuple[Any, ...]] = []
-        paths = {each.name: each.path for each in graph.inputs if each.kind is not InputKind.SIZE}
-        for node in graph.graph.nodes:
-            self._add(node, paths)
+        self.paths = {
+            each.name: each.path for each in graph.inputs if each.kind is not InputKind.SIZE
+        }
+        self.lines.append(("output", self._add_graph(graph.graph, {})))
 
-    def _add(self, node: fx.Node, paths: Mapping[str, str]) -> None:
+    def _add_graph(self, graph: fx.Graph, position: dict[fx.Node, Any]) -> Any:
+        """Adds a graph's calls; ``position`` says what its placeholders stand for, and grows. Returns the output."""
+        for node in graph.nodes:
+            if node.op == "output":
+                result = self._plain(node.args[0], position)
+                return result
+            if node not in position:
+                position[node] = self._add(node, position)
+        return ()
+
+    def _add(self, node: fx.Node, position: dict[fx.Node, Any]) -> Any:
+        size = self._size(node)
         if node.op == "placeholder":
-            self.position[node] = self._size(node) or ("input", paths.get(node.name))
-            return
-        number = self._size(node)
-        if number is not None and all(
-            isinstance(example_value(each), torch.SymInt) for each in node.all_input_nodes
-        ):
-            self.position[node] = number
-            return
-        self.position[node] = ("value", len(self.lines))
-        arguments = (self._plain(node.args), self._plain(node.kwargs))
+            return size or ("input", self.paths.get(node.name))
+        if node.op == "get_attr":
+            return ("attribute", node.meta.get("attribute"))
+        only_sizes = all(_is_size(each) for each in node.all_input_nodes)
+        if size is not None and only_sizes:
+            return size
+        if only_sizes and node.all_input_nodes and example_value(node) is None and not node.users:
+            return None  # a run-time assertion on sizes: what it demands held at both captures
+        chosen = self._chosen_branch(node, position)
+        if chosen is not None:
+            return chosen
+        if is_tuple_getitem(node):
+            container = position[node.args[0]]  # type: ignore[index]
+            if isinstance(container, tuple) and container[:1] == ("items",):
+                return container[1][node.args[1]]
+        arguments = (self._plain(node.args, position), self._plain(node.kwargs, position))
         self.lines.append((canonical_name(node), *arguments))
+        return ("value", len(self.lines) - 1)
+
+    def _chosen_branch(self, node: fx.Node, position: dict[fx.Node, Any]) -> Any:
+        """``torch.cond`` with a decided test is the branch that it takes."""
+        if not ops.is_higher_order(node.target) or getattr(node.target, "__name__", "") != "cond":
+            return None
+        test, if_true, if_false, operands = node.args
+        decided = position.get(test) if isinstance(test, fx.Node) else str(test)
+        if decided not in ("True", "False") or not isinstance(operands, tuple | list):
+            return None
+        branch = if_true if decided == "True" else if_false
+        module = branch.meta["attribute"] if isinstance(branch, fx.Node) else None
+        if not isinstance(module, fx.GraphModule):
+            return None
+        given = [self._plain(operand, position) for operand in operands]
+        inner = dict(zip(placeholders(module.graph), given, strict=True))
+        return ("items", self._add_graph(module.graph, inner))
 
     def _size(self, node: fx.Node) -> Any:
         value = example_value(node)
-        if isinstance(value, torch.SymInt):
+        if isinstance(value, torch.SymInt | torch.SymBool):
             return str(value.node.expr.xreplace(self.values))
         return None
 
-    def _plain(self, value: Any) -> Any:
+    def _plain(self, value: Any, position: Mapping[fx.Node, Any]) -> Any:
         if isinstance(value, fx.Node):
-            return self.position[value]
+            return position[value]
         if isinstance(value, tuple | list):
-            return tuple(self._plain(item) for item in value)
+            return tuple(self._plain(item, position) for item in value)
         if isinstance(value, dict):
-            return tuple((key, self._plain(item)) for key, item in value.items())
+            return tuple((key, self._plain(item, position)) for key, item in value.items())
         if isinstance(value, slice):
-            return tuple(self._plain(part) for part in (value.start, value.stop, value.step))
-        if isinstance(value, bool | float | str | type(None)):
-            return repr(value)
+            parts = (value.start, value.stop, value.step)
+            return tuple(self._plain(part, position) for part in parts)
         if isinstance(value, torch.SymInt):
             return str(value.node.expr.xreplace(self.values))
+        if isinstance(value, bool | float | str | type(None)):
+            return repr(value)
         return str(value)
+
+
+def _is_size(node: fx.Node) -> bool:
+    return isinstance(example_value(node), torch.SymInt | torch.SymBool)

@@ -9,7 +9,7 @@ import sympy
 
 from explorer.artifacts import CapturedGraph, GuardOrigin, Size
 from explorer.guards.expression import UnknownExpression, evaluate
-from explorer.size_range import SizeRange
+from explorer.size_range import SizeRange, interval_text
 
 LARGEST_ENUMERATION = 2**20
 """Sizes of a range that are looked at one by one; of a longer range the first and last half of this many."""
@@ -71,3 +71,16 @@ def runs(sizes: np.ndarray) -> tuple[SizeRange, ...]:
         return ()
     parts = np.split(sizes, np.flatnonzero(np.diff(sizes) > 1) + 1)
     return tuple(SizeRange(int(part[0]), int(part[-1])) for part in parts)
+
+
+def sizes_text(sizes: np.ndarray) -> str:
+    """Ascending sizes as text: ``2-3, 5-8192``, or ``528..8192 step 16 (480 sizes)``."""
+    if len(sizes) == 0:
+        return "none"
+    steps = np.diff(sizes)
+    if len(sizes) > 2 and steps[0] > 1 and (steps == steps[0]).all():
+        return f"{sizes[0]}..{sizes[-1]} step {steps[0]} ({len(sizes)} sizes)"
+    found = runs(sizes)
+    if len(found) > 8:
+        return f"{interval_text(found[:6])}, ... ({len(found)} runs, {len(sizes)} sizes)"
+    return interval_text(found)

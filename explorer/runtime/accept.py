@@ -12,8 +12,8 @@ import torch
 from explorer.artifacts import CapturedGraph, GuardOrigin, GuardRecord, InputKind, Size, UserTensor
 from explorer.errors import GuardViolation
 from explorer.guards.expression import SCALAR_FUNCTIONS, UnknownExpression, python_source
-from explorer.guards.valid import runs, valid_sizes
-from explorer.size_range import SizeRange, interval_text
+from explorer.guards.valid import sizes_text, valid_sizes
+from explorer.size_range import SizeRange
 
 NOT_ACCEPTED = -1
 
@@ -236,15 +236,29 @@ def _shape_violation(
 
 
 def check_guards(
-    captured: CapturedGraph, sizes: Mapping[str, int], domain: SizeRange, dispatch: Size | None
+    captured: CapturedGraph,
+    sizes: Mapping[str, int],
+    domain: SizeRange,
+    dispatch: Size | None,
+    *,
+    branches_only: bool = False,
 ) -> None:
     """Refuses sizes for which the graph took another branch.
+
+    Args:
+        captured: the graph's conditions.
+        sizes: size name -> value.
+        domain: sizes to look at for the text.
+        dispatch: the size to list in the text.
+        branches_only: leave out the bounds that torch gives a symbol, such as n >= 2.
 
     Raises:
         GuardViolation: naming the condition, the line that made it, the sizes it is right for, and fixes.
     """
     points = _numbers({size.symbol: sizes[size.name] for size in captured.sizes})
     for guard in captured.guards:
+        if branches_only and guard.origin is GuardOrigin.RANGE:
+            continue
         if not guard.expression.free_symbols <= set(points):
             raise _guard_violation(captured, guard, sizes, domain, dispatch)
         if guard.expression.xreplace(points) != sympy.true:
@@ -261,7 +275,7 @@ def _guard_violation(
     given = ", ".join(f"{name} = {value}" for name, value in sizes.items())
     accepted = "unknown"
     if dispatch is not None:
-        accepted = f"{dispatch.name} in {interval_text(runs(valid_sizes(captured, dispatch, domain))[:12])}"
+        accepted = f"{dispatch.name} in {sizes_text(valid_sizes(captured, dispatch, domain))}"
     place = f" ({guard.location}: {guard.location.text})" if guard.location else ""
     return GuardViolation(
         f"The captured graph is not right for {given}: it holds only where {guard.text}{place}. "

@@ -11,8 +11,10 @@ import contextlib
 import inspect
 import logging
 import operator
+import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -31,7 +33,7 @@ from explorer.size_range import SizeRange, interval_text
 from explorer.stages import effects
 from explorer.stages.capture import CaptureRequest, capture
 from explorer.stages.compile import PieceCompiler
-from explorer.stages.graphs import placeholders
+from explorer.stages.graphs import dotted_path, output_node, placeholders
 from explorer.stages.normalise import normalise
 
 logger = logging.getLogger("explorer")
@@ -134,9 +136,7 @@ class CompiledModel:
                 if runner.config.guard_policy is GuardPolicy.DROP:
                     return runner
                 raise _state_violation(reason)
-            self._say_once(
-                f"parameter {reason[:80]}", f"recompiling, because a parameter changed: {reason}"
-            )
+            self._say_once(f"parameter {reason}", f"compiling again: {_parameter_change(reason)}")
             fresh = _Runner(self._request, self._rebuild())
             fresh.recording = runner.recording
             self._states.insert(0, fresh)
@@ -182,6 +182,13 @@ def _path_that_requires_grad(args: Any, kwargs: Any) -> str | None:
 
 def _is_parameter_change(reason: str, receiver_name: str) -> bool:
     return reason.startswith("tensor ") and f"L['{receiver_name}']" in reason
+
+
+def _parameter_change(reason: str) -> str:
+    """Torch's words for a changed parameter, in the user's: ``layers.0.weight: dtype mismatch ...``."""
+    text = reason.partition(". Guard failed on")[0]
+    found = re.match(r"tensor '(.*?)' (?=\w)", text)
+    return f"{dotted_path(found[1])}: {text[found.end() :]}" if found else text
 
 
 def _state_violation(reason: str) -> GuardViolation:
@@ -417,6 +424,8 @@ class _Runner:
             self._ones[ones] = self._settle(ones)
         difference = self._ones[ones]
         if difference is not None:
+            domain = SizeRange(1, self.config.max_size)
+            accept.check_guards(self.captured, sizes, domain, self.dispatch, branches_only=True)
             named = " and ".join(f"{name} = 1" for name in sorted(ones))
             raise GuardViolation(
                 f"The captured graph is not right for {named}: a capture at that size gives another graph "
@@ -432,7 +441,10 @@ class _Runner:
         fixed = dict.fromkeys(sorted(ones), 1)
         counters.add("captured")
         try:
-            special = capture(self.request, self.config, fixed_sizes=fixed)
+            with warnings.catch_warnings():
+                # torch.cond says that its test is a constant; at one size it is.
+                warnings.simplefilter("ignore", UserWarning)
+                special = capture(self.request, self.config, fixed_sizes=fixed)
         except (CaptureError, InputError) as error:
             return f"it cannot be captured there: {error}"
         return same_at(self.unique.split.normalised, normalise(special), fixed)
@@ -532,8 +544,6 @@ def _global_state() -> tuple[Any, ...]:
 
 def _inputs_seen_through_outputs(graph: Any) -> frozenset[int]:
     """Positions of inputs that some output shares memory with."""
-    from explorer.stages.graphs import output_node
-
     outputs = {
         effects.storage_of(node) for node in output_node(graph).all_input_nodes
     } - {None}

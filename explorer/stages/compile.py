@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +28,20 @@ from explorer.artifacts import (
 from explorer.config import LARGEST_SIZE, CompilationConfig, GuardPolicy
 from explorer.counters import counters
 from explorer.errors import CompileError, ConfigError
-from explorer.guards.expression import expression_text
+from explorer.guards.expression import (
+    SCALAR_FUNCTIONS,
+    UnknownExpression,
+    expression_text,
+    python_source,
+)
 from explorer.guards.valid import holds, runs, shape_conditions, sizes_of, valid_sizes
 from explorer.progress import CancelToken, Progress, ProgressCallback
 from explorer.size_range import RangeTable, SizeRange, build_range_table
 from explorer.stages import effects
 from explorer.stages.backends import Backend, EagerBackend, resolve_backend
-from explorer.stages.graphs import example_value, placeholders
+from explorer.stages.graphs import example_value, expression_of, placeholders
 from explorer.stages.split import size_symbols
+from explorer.torch_private import ops
 from explorer.torch_private.shapes import Bounds, FreshInputs, fresh_inputs
 
 _DEEPEST_SPLIT = 8
@@ -232,9 +239,17 @@ def _same_code(artifacts: list[Artifact]) -> tuple[tuple[str, tuple[SizeRange, .
     groups: dict[tuple[str, str], list[SizeRange]] = {}
     for artifact in artifacts:
         if artifact.code and artifact.size_range is not None and artifact.backend != "eager":
-            group = groups.setdefault((artifact.unique_id, artifact.code), [])
+            group = groups.setdefault((artifact.unique_id, _code_without_names(artifact.code)), [])
             group.append(artifact.size_range)
     return tuple((key[0], tuple(found)) for key, found in groups.items() if len(found) > 1)
+
+
+def _code_without_names(code: str) -> str:
+    """Generated code without comments, symbol names and kernel hashes, to see whether two ranges got the same."""
+    lines = [line.partition("#")[0].rstrip() for line in code.splitlines()]
+    text = "\n".join(line for line in lines if line)
+    text = re.sub(r"\bs\d+\b", "s", text)
+    return re.sub(r"\b(?=\w*\d)[a-z0-9]{30,}\b", "hash", text)
 
 
 class PieceCompiler:
@@ -283,46 +298,51 @@ class PieceCompiler:
         depth: int,
     ) -> list[Artifact]:
         artifact, added = self._compile_once(piece, wanted, size_range, fixed)
-        if not added:
+        of_dispatch, of_others = self._by_size(added, size_range)
+        if of_others:
+            artifact = self._guarded(piece, artifact, of_others)
+        if not of_dispatch or size_range is None:
             return [artifact]
-        served = self._where_right(added, size_range, fixed)
-        if served is not None and served == size_range:
+        served = self._where_right(of_dispatch, size_range)
+        if served == size_range:
             return [artifact]
-        if served is None or depth >= _DEEPEST_SPLIT or size_range is None:
-            return [self._eager_instead(piece, wanted, size_range, artifact)]
+        if served is None or depth >= _DEEPEST_SPLIT:
+            return [self._guarded(piece, artifact, of_dispatch)]
         found = [dataclasses.replace(artifact, size_range=served)]
-        for part in (
+        for start, end in (
             (size_range.start, served.start - 1),
             (served.end + 1, size_range.end),
         ):
-            if part[0] <= part[1]:
-                rest = SizeRange(*part)
+            if start <= end:
+                rest = SizeRange(start, end)
                 found += self._compile_range(piece, wanted, rest, fixed, depth + 1)
         return sorted(found, key=lambda each: each.size_range or SizeRange(0, 0))
 
+    def _by_size(
+        self, added: tuple[sympy.Basic, ...], size_range: SizeRange | None
+    ) -> tuple[tuple[sympy.Basic, ...], tuple[sympy.Basic, ...]]:
+        """Conditions that the compiler added: those on the dispatch size alone, and the others."""
+        dispatch = set(self.dispatch.torch_symbols) if self.dispatch and size_range else set()
+        alone = tuple(each for each in added if each.free_symbols <= dispatch)
+        return alone, tuple(each for each in added if each not in alone)
+
     def _where_right(
-        self,
-        added: tuple[sympy.Basic, ...],
-        size_range: SizeRange | None,
-        fixed: Mapping[str, int],
+        self, conditions: tuple[sympy.Basic, ...], size_range: SizeRange
     ) -> SizeRange | None:
-        """The part of the range around its hint for which conditions that the compiler added hold."""
-        if self.dispatch is None or size_range is None or size_range.is_single_size:
-            return None
-        symbols = {symbol for condition in added for symbol in condition.free_symbols}
-        if symbols - set(self.dispatch.torch_symbols):
-            return None
+        """The part of the range around its hint for which conditions on the dispatch size hold."""
+        assert self.dispatch is not None
         primary = dict.fromkeys(self.dispatch.torch_symbols, self.dispatch.symbol)
-        conditions = [condition.xreplace(primary) for condition in added]
         sizes = sizes_of(size_range)
-        right = holds(conditions, self.dispatch.symbol, sizes, {})
+        right = holds(
+            [condition.xreplace(primary) for condition in conditions],
+            self.dispatch.symbol,
+            sizes,
+            {},
+        )
         # Sizes 0 and 1 have artifacts of their own, and invalid sizes are refused before dispatch.
         ignored = ~np.isin(sizes, valid_sizes(self.captured, self.dispatch, size_range))
         hint = self._hint(self.dispatch, size_range)
-        for run in runs(sizes[right | ignored]):
-            if hint in run:
-                return run
-        return None
+        return next((run for run in runs(sizes[right | ignored]) if hint in run), None)
 
     def _compile_once(
         self,
@@ -331,7 +351,8 @@ class PieceCompiler:
         size_range: SizeRange | None,
         fixed: Mapping[str, int],
     ) -> tuple[Artifact, tuple[sympy.Basic, ...]]:
-        backend, reason = self._backend_for(piece)
+        concrete = bool(fixed) or (size_range is not None and size_range.is_single_size)
+        backend, reason = self._backend_for(piece, concrete=concrete)
         fresh = self._fresh_inputs(piece, size_range, fixed)
         started = time.perf_counter()
         options = {
@@ -365,12 +386,15 @@ class PieceCompiler:
         )
         return artifact, added
 
-    def _backend_for(self, piece: Piece) -> tuple[Backend, str]:
+    def _backend_for(self, piece: Piece, *, concrete: bool) -> tuple[Backend, str]:
         """The configured backend, or eager where that one is known to answer wrongly."""
         if self.backend.name == "eager":
             return self.backend, ""
         if not piece.outputs and not _writes(piece):
             return EagerBackend(), "runs eagerly: it has no output"
+        if concrete and self.backend.name == "inductor" and _has_branches(piece):
+            # torch 2.13: its FakeTensorUpdater refuses a torch.cond whose test became a constant.
+            return EagerBackend(), "runs eagerly: Inductor cannot lower torch.cond at one size"
         if aliased := _aliased_and_written(piece):
             return EagerBackend(), (
                 f"runs eagerly: it writes to memory that its inputs {' and '.join(aliased)} share, which "
@@ -378,25 +402,24 @@ class PieceCompiler:
             )
         return self.backend, ""
 
-    def _eager_instead(
-        self, piece: Piece, wanted: WantedArtifact, size_range: SizeRange | None, failed: Artifact
+    def _guarded(
+        self, piece: Piece, artifact: Artifact, conditions: tuple[sympy.Basic, ...]
     ) -> Artifact:
-        function = EagerBackend().compile(
-            piece.graph_module(), (), size_range=size_range, options={}
-        )
-        note = (
-            f"runs eagerly: {failed.backend} made code that is right only where {' and '.join(failed.guards)}"
-        )
-        return dataclasses.replace(
-            failed,
-            callable=_boxed(function),
-            backend="eager",
-            guards=(),
-            notes=(*failed.notes, note),
-            code="",
-            bytes=None,
-            size_range=size_range,
-        )
+        """The artifact where the compiler's own conditions hold, the piece's FX graph where they do not.
+
+        The conditions are on sizes that pick no range, so no row of the dispatch table can tell them apart.
+        """
+        eager = _boxed(piece.graph_module().forward)
+        holds_for = write_condition(piece, conditions)
+        compiled = artifact.callable
+
+        def call(arguments: list[Any]) -> Any:
+            return compiled(arguments) if holds_for(arguments) else eager(arguments)
+
+        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
+        texts = " and ".join(expression_text(condition, names) for condition in conditions)
+        note = f"{artifact.backend} made code that is right only where {texts}; elsewhere the piece runs eagerly"
+        return dataclasses.replace(artifact, callable=call, notes=(*artifact.notes, note))
 
     def _fresh_inputs(
         self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
@@ -411,23 +434,27 @@ class PieceCompiler:
             if condition.free_symbols <= set(bounds) - constant
             and _holds_at(condition, values)
         ]
-        return fresh_inputs(examples, bounds, replayed)
+        alias = {
+            symbol: size.symbol for size in self.captured.sizes for symbol in size.torch_symbols
+        }
+        return fresh_inputs(examples, bounds, replayed, alias)
 
     def _bounds(
         self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
     ) -> dict[sympy.Basic, Bounds]:
-        """What may be assumed of every symbol in the piece's inputs."""
+        """What may be assumed of every size in the piece's inputs, by primary symbol."""
         found: dict[sympy.Basic, Bounds] = {}
         size_of = {symbol: size for size in self.captured.sizes for symbol in size.torch_symbols}
         for node in placeholders(piece.graph):
             for symbol in size_symbols(example_value(node)):
                 size = size_of.get(symbol)
                 if size is None:
-                    found[symbol] = Bounds(2, LARGEST_SIZE, 8)
+                    found[symbol] = Bounds(0, LARGEST_SIZE, 8)  # made in the graph: it may be anything
                 elif size.name in fixed:
-                    found[symbol] = Bounds(fixed[size.name], fixed[size.name], fixed[size.name])
+                    value = fixed[size.name]
+                    found[size.symbol] = Bounds(value, value, value)
                 else:
-                    found[symbol] = self._bounds_of(size, size_range)
+                    found[size.symbol] = self._bounds_of(size, size_range)
         return found
 
     def _bounds_of(self, size: Size, size_range: SizeRange | None) -> Bounds:
@@ -467,12 +494,39 @@ class PieceCompiler:
         )
 
 
+def write_condition(
+    piece: Piece, conditions: tuple[sympy.Basic, ...]
+) -> Callable[[list[Any]], bool]:
+    """A function of a piece's inputs that tests conditions on sizes; false when one cannot be evaluated."""
+    readers: dict[sympy.Basic, str] = {}
+    for position, node in enumerate(placeholders(piece.graph)):
+        value = example_value(node)
+        dims = list(enumerate(value.shape)) if isinstance(value, torch.Tensor) else [(None, value)]
+        for dim, size in dims:
+            symbol = expression_of(size)
+            if isinstance(symbol, sympy.Symbol):
+                text = f"inputs[{position}]" if dim is None else f"inputs[{position}].shape[{dim}]"
+                readers.setdefault(symbol, text)
+    try:
+        tests = [python_source(condition, readers) for condition in conditions]  # type: ignore[arg-type]
+    except UnknownExpression:
+        return lambda inputs: False
+    scope: dict[str, Any] = dict(SCALAR_FUNCTIONS)
+    # The text holds numbers, operators and positions: python_source writes nothing else.
+    exec(f"def holds(inputs):\n    return {' and '.join(tests)}\n", scope)
+    return scope["holds"]
+
+
 def _holds_at(condition: sympy.Basic, values: Mapping[sympy.Basic, int]) -> bool:
     return bool(condition.xreplace({s: sympy.Integer(v) for s, v in values.items()}) == sympy.true)
 
 
 def _writes(piece: Piece) -> bool:
     return bool(effects.written_storages(piece.graph.nodes))
+
+
+def _has_branches(piece: Piece) -> bool:
+    return any(ops.is_higher_order(node.target) for node in piece.graph.nodes)
 
 
 def _aliased_and_written(piece: Piece) -> tuple[str, ...]:

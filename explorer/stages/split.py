@@ -239,8 +239,12 @@ class _PieceBuilder:
     """Copies the nodes of one segment into a graph of its own."""
 
     def __init__(
-        self, base_sizes: Mapping[sympy.Basic, fx.Node], alias: Mapping[sympy.Basic, sympy.Basic]
+        self,
+        kind: PieceKind,
+        base_sizes: Mapping[sympy.Basic, fx.Node],
+        alias: Mapping[sympy.Basic, sympy.Basic],
     ) -> None:
+        self.is_compiled = kind is PieceKind.COMPILED
         self.base_sizes = base_sizes
         self.alias = dict(alias)
         self.graph = fx.Graph()
@@ -252,7 +256,8 @@ class _PieceBuilder:
         own = set(nodes)
         for node in nodes:
             self._find_inputs(node, own)
-        self._add_unbound_sizes(nodes)
+        if self.is_compiled:
+            self._add_sizes(nodes)
         for node in self.inputs:
             placeholder = self.graph.placeholder(node.name)
             placeholder.meta = dict(node.meta)
@@ -273,26 +278,21 @@ class _PieceBuilder:
             elif each not in self.inputs:
                 self.inputs[each] = None
 
-    def _add_unbound_sizes(self, nodes: list[fx.Node]) -> None:
-        """Adds a base size that shapes mention but no input shows plainly: a compiler could not solve ``4*n`` for n."""
-        bound: set[sympy.Basic] = set()
-        mentioned: dict[sympy.Basic, None] = {}
-        for node in self.inputs:
-            value = example_value(node)
-            if isinstance(value, torch.SymInt):
-                bound.add(self._primary(value))
-            elif isinstance(value, torch.Tensor):
-                for dim in value.shape:
-                    expression = self._primary(dim)
-                    bound |= {expression} if isinstance(expression, sympy.Symbol) else set()
+    def _add_sizes(self, nodes: list[fx.Node]) -> None:
+        """Adds every base size that shapes mention as an input of its own.
+
+        A compiler could not solve ``4*n`` for n. And torch 2.13's compile caches store and test the conditions of an
+        artifact only over sizes that are inputs: without them a hit serves code that is wrong for the size.
+        """
+        own = set(nodes)
+        present = {self._primary(example_value(node)) for node in self.inputs}
         for node in [*self.inputs, *nodes]:
             for symbol in size_symbols(example_value(node)):
-                mentioned.setdefault(self.alias.get(symbol, symbol))
-        for symbol in mentioned:
-            node = self.base_sizes.get(symbol)
-            own = set(nodes)
-            if symbol not in bound and node is not None and node not in own and node not in self.inputs:
-                self.inputs[node] = None
+                primary = self.alias.get(symbol, symbol)
+                base = self.base_sizes.get(primary)
+                if primary not in present and base is not None and base not in own:
+                    present.add(primary)
+                    self.inputs[base] = None
 
     def _primary(self, value: Any) -> Any:
         expression = expression_of(value)
@@ -340,7 +340,7 @@ def _build_pieces(
     readers = _readers(normalised.graph, home, returned)
     pieces = []
     for index, segment in enumerate(segments):
-        builder = _PieceBuilder(base_sizes, alias)
+        builder = _PieceBuilder(segment.kind, base_sizes, alias)
         outside = [node for node in segment.nodes if readers.get(node, set()) - {index}]
         graph = builder.build(segment.nodes, outside)
         mentioned: dict[str, None] = {}

@@ -64,13 +64,15 @@ def fresh_inputs(
     examples: Iterable[Any],
     bounds: Mapping[sympy.Basic, Bounds],
     guards: Iterable[sympy.Basic],
+    alias: Mapping[sympy.Basic, sympy.Basic],
 ) -> FreshInputs:
     """New fake values like the examples, with each size bounded or constant.
 
     Args:
         examples: the placeholders' fake values from the capture; sizes in them are over the capture's symbols.
-        bounds: every symbol that occurs in the examples, aliases included.
+        bounds: of every symbol that occurs in the examples.
         guards: conditions over those symbols that hold at the hints; compiled code may rely on them.
+        alias: symbol -> the one that stands for it in ``bounds``, where the capture made several for one size.
     """
     shape_env = ShapeEnv()
     fake_mode = FakeTensorMode(shape_env=shape_env)
@@ -82,6 +84,10 @@ def fresh_inputs(
             new_of[symbol] = sympy.Integer(bound.low)
         else:
             new_of[symbol] = _new_symbol(shape_env, str(symbol), bound)
+    original = {new: old for old, new in new_of.items() if isinstance(new, sympy.Symbol)}
+    for symbol, primary in alias.items():
+        if primary in new_of:
+            new_of[symbol], hints[symbol] = new_of[primary], hints[primary]
 
     def convert(value: Any) -> Any:
         if not isinstance(value, torch.SymInt):
@@ -96,7 +102,6 @@ def fresh_inputs(
         condition = guard.xreplace(new_of)
         if condition.free_symbols:
             shape_env.evaluate_expr(condition)
-    original = {new: old for old, new in new_of.items() if isinstance(new, sympy.Symbol)}
     values = _fake_values(examples, convert, fake_mode)
     return FreshInputs(
         values=values,
