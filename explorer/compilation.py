@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from explorer.artifacts import (
     Artifact,
+    ArtifactOrigin,
     CapturedGraph,
     CompiledPieces,
     Difference,
@@ -83,6 +84,13 @@ class Compilation:
     def artifacts(self) -> tuple[Artifact, ...]:
         """One per unique piece and size range."""
         return self.compiled.artifacts
+
+    @property
+    def origin(self) -> ArtifactOrigin:
+        """COMPILED when a backend made some artifact of it, else where they were taken from."""
+        compiled = ArtifactOrigin.COMPILED
+        made = any(artifact.origin is compiled for artifact in self.artifacts)
+        return compiled if made or not self.artifacts else ArtifactOrigin.MEMORY
 
     @property
     def size_ranges(self) -> tuple[SizeRange, ...]:

@@ -15,7 +15,7 @@ from explorer.config import CompilationConfig
 from explorer.counters import counters
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError
-from explorer.pipeline import compile_and_plan, cut
+from explorer.pipeline import StepRunner, compile_and_plan, cut
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.stages.capture import CaptureRequest
@@ -68,22 +68,33 @@ class _StepCache:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.results: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
-        self.seconds: dict[str, float] = {}
 
-    def __call__(self, name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> _T:
+    def timed(self, seconds: dict[str, float]) -> StepRunner:
+        """A runner that notes the wall seconds of each step; 0.0 for a result from before."""
+
+        def run(name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> _T:
+            started = time.perf_counter()
+            result, is_new = self._result(name, reads, step)
+            seconds[name] = time.perf_counter() - started if is_new else 0.0
+            return result
+
+        return run
+
+    def _result(
+        self, name: str, reads: tuple[Any, ...], step: Callable[[], _T]
+    ) -> tuple[_T, bool]:
+        counter = _COUNTER_OF_STEP.get(name)
+        if counter is None:
+            return step(), True
         known = self.results.setdefault(name, [])
         for before, result in known:
             if before == reads:
-                self.seconds[name] = 0.0
-                return result
-        started = time.perf_counter()
+                return result, False
         result = step()
-        self.seconds[name] = time.perf_counter() - started
-        if name in _COUNTER_OF_STEP:
-            counters.add(_COUNTER_OF_STEP[name])
-            known.append((reads, result))
-            del known[: -self.limit]
-        return result
+        counters.add(counter)
+        known.append((reads, result))
+        del known[: -self.limit]
+        return result, True
 
 
 class Session:
@@ -168,7 +179,7 @@ class Session:
         """
         with self._lock:
             request, config = self._changed(changes)
-            unique = cut(request, config, self._cache)
+            unique = cut(request, config, self._cache.timed({}))
             plan = plan_compile(unique, config)
             reuse = tuple(each for each in plan.wanted if each.key in self._memory)
             make = tuple(each for each in plan.wanted if each.key not in self._memory)
@@ -223,12 +234,19 @@ class Session:
         """
         with self._lock:
             request, config = self._changed(changes)
-            self._cache.seconds = {}
-            unique = cut(request, config, self._cache)
-            plan = compile_and_plan(
-                unique, config, self._cache, memory=self._memory, progress=progress, cancel=cancel
-            )
-            compilation = Compilation(config, plan, dict(self._cache.seconds), self._name)
+            timings: dict[str, float] = {}
+            unique = cut(request, config, self._cache.timed(timings))
+        # Not under the lock: a plan for the next edit may be wanted while this compiles.
+        plan = compile_and_plan(
+            unique,
+            config,
+            self._cache.timed(timings),
+            memory=dict(self._memory),
+            progress=progress,
+            cancel=cancel,
+        )
+        with self._lock:
+            compilation = Compilation(config, plan, timings, self._name)
             self._remember(compilation)
             self._request, self._config = request, config
             self._runner = None

@@ -208,6 +208,17 @@ def _fill_eager(record: RunRecord, microseconds: float) -> None:
     record.fill({}, None, None, (), microseconds, ())
 
 
+class _Binding:
+    """Parameters and buffers as they were found last, and the stitching functions that have them in place.
+
+    It is replaced whole when one of them is another object, so that two threads never mix two sets.
+    """
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        self.values = values
+        self.functions: dict[str, Any] = {}
+
+
 class _Runner:
     """Runs the pieces of one compilation."""
 
@@ -224,7 +235,6 @@ class _Runner:
         names = self.raw.function.__code__.co_varnames
         self.receiver_name = names[0] if names else ""
         self._programs: dict[tuple[str, bool], StitchedProgram] = {}
-        self._functions: dict[tuple[Any, ...], Any] = {}
         self._ones: dict[frozenset[str], str | None] = {}
         self._one_artifacts: dict[tuple[Any, ...], Mapping[str, Artifact]] = {}
         if self.is_empty:
@@ -255,7 +265,7 @@ class _Runner:
         self._bound_names = tuple(inputs[i].name for i in bound)
         self._take_bound = _getter(bound)
         self._take_per_call = _getter(per_call)
-        self._bound = self._take_bound(values)
+        self._binding = _Binding(self._take_bound(values))
         check = self.config.guard_policy is not GuardPolicy.DROP
         self._accepted_size, self.predicate_source = accept.write_predicate(
             self.captured, self.dispatch, check_guards=check
@@ -312,16 +322,16 @@ class _Runner:
         return self._forward(*self._first, *args, **kwargs)
 
     def _run_flat(self, *values: Any) -> Any:
+        binding = self._binding
         bound = self._take_bound(values)
-        if not all(map(operator.is_, bound, self._bound)):
-            self._bound = bound
-            self._functions = {}
+        if not all(map(operator.is_, bound, binding.values)):
+            binding = self._binding = _Binding(bound)
         size = self._accepted_size(values)
         if size == accept.NOT_ACCEPTED:
-            return self._run_special(values)
+            return self._run_special(values, binding)
         if self._written and len(self._tensor_positions) > 1:
             self._refuse_overlap(values)
-        return self._run_row(self._row_of(size), values)
+        return self._run_row(self._row_of(size), values, binding)
 
     def _row_of(self, size: int) -> DispatchEntry:
         if self.dispatch is None:
@@ -347,23 +357,24 @@ class _Runner:
             f"out_of_range=OutOfRange.EAGER."
         )
 
-    def _run_row(self, row: DispatchEntry, values: tuple[Any, ...]) -> Any:
-        key = (row.function_name,)
+    def _run_row(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
         if self.recording is not None:
-            return self._run_recorded(row, row.size_range, values)
-        function = self._functions.get(key)
+            return self._run_recorded(row, values, binding)
+        function = binding.functions.get(row.function_name)
         if function is None:
-            function = self._functions[key] = self._bind(row.function_name, row.artifacts, None)
+            function = self._bind(row, binding, None)
+            binding.functions[row.function_name] = function
         return function(*self._take_per_call(values))
 
-    def _bind(self, name: str, artifacts: Mapping[str, Artifact], extra: Any) -> Any:
+    def _bind(self, row: DispatchEntry, binding: _Binding, extra: Any) -> Any:
+        name, artifacts = row.function_name, row.artifacts
         program_key = (name, extra is not None)
         program = self._programs.get(program_key)
         if program is None:
             program = self._programs[program_key] = write_program(
                 self.unique, name, artifacts=artifacts, recording=extra is not None
             )
-        bound = dict(zip(self._bound_names, self._bound, strict=True)) | self._constants
+        bound = dict(zip(self._bound_names, binding.values, strict=True)) | self._constants
         return program.bind(bound, self._runners(artifacts), extra)
 
     def _runners(self, artifacts: Mapping[str, Artifact]) -> dict[str, Callable[[list[Any]], Any]]:
@@ -378,11 +389,11 @@ class _Runner:
         return runners
 
     def _run_recorded(
-        self, row: DispatchEntry, size_range: SizeRange | None, values: tuple[Any, ...]
+        self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding
     ) -> Any:
         times: list[float] = []
         extra = {"times": times, "clock": time.perf_counter}
-        function = self._bind(row.function_name, row.artifacts, extra)
+        function = self._bind(row, binding, extra)
         started = time.perf_counter()
         result = function(*self._take_per_call(values))
         microseconds = (time.perf_counter() - started) * 1e6
@@ -392,12 +403,12 @@ class _Runner:
         )
         assert self.recording is not None
         sizes = accept.read_sizes(self.captured, values)
-        self.recording.fill(sizes, size_range, 0, used, microseconds, per_piece)
+        self.recording.fill(sizes, row.size_range, 0, used, microseconds, per_piece)
         return result
 
     # ------------------------------------------------------------------------------------------ what is not plain
 
-    def _run_special(self, values: tuple[Any, ...]) -> Any:
+    def _run_special(self, values: tuple[Any, ...], binding: _Binding) -> Any:
         """A call that the predicate did not accept: size 0 or 1, other strides, or a violation."""
         sizes = accept.read_sizes(self.captured, values)
         if 0 in sizes.values():
@@ -411,9 +422,9 @@ class _Runner:
         if self._written and len(self._tensor_positions) > 1:
             self._refuse_overlap(values)
         if ones:
-            return self._run_row(self._row_at_one(sizes, ones), values)
+            return self._run_row(self._row_at_one(sizes, ones), values, binding)
         size = sizes[self.dispatch.name] if self.dispatch is not None else 0
-        return self._run_row(self._row_of(size), values)
+        return self._run_row(self._row_of(size), values, binding)
 
     def _check_sizes(self, sizes: Mapping[str, int], ones: frozenset[str]) -> None:
         if not ones:
@@ -439,12 +450,18 @@ class _Runner:
     def _settle(self, ones: frozenset[str]) -> str | None:
         """Captures at size 1 and compares; None when the general graph is the same program there."""
         fixed = dict.fromkeys(sorted(ones), 1)
+        dims = {
+            source: 1
+            for size in self.captured.sizes
+            if size.name in ones
+            for source in size.sources
+        }
         counters.add("captured")
         try:
             with warnings.catch_warnings():
                 # torch.cond says that its test is a constant; at one size it is.
                 warnings.simplefilter("ignore", UserWarning)
-                special = capture(self.request, self.config, fixed_sizes=fixed)
+                special = capture(self.request, self.config, fixed_dims=dims)
         except (CaptureError, InputError) as error:
             return f"it cannot be captured there: {error}"
         return same_at(self.unique.split.normalised, normalise(special), fixed)

@@ -65,14 +65,14 @@ def capture(
     request: CaptureRequest,
     config: CompilationConfig,
     *,
-    fixed_sizes: Mapping[str, int] | None = None,
+    fixed_dims: Mapping[tuple[str, int], int] | None = None,
 ) -> CapturedGraph:
     """Traces the model once, with the wanted dims dynamic.
 
     Args:
         request: the model and its example call.
         config: reads ``dynamic_shapes`` only.
-        fixed_sizes: names of sizes that become this constant instead of dynamic; to probe size 1.
+        fixed_dims: (input path, dim) -> a constant that it becomes instead of dynamic; to probe size 1.
 
     Raises:
         InputError: the inputs do not fit.
@@ -84,17 +84,18 @@ def capture(
     args, kwargs = request.args, dict(request.kwargs)
     leaves, names = _leaves(function, receiver, args, kwargs)
     inputs.check_tensors(leaves)
-    dims = inputs.dynamic_dims(leaves, names, request.dynamic_arg_dims, request.mark_unbacked_dims)
-    fixed = fixed_sizes or {}
+    wanted = request.dynamic_arg_dims
+    if wanted is None:
+        wanted = inputs.inferred_dims(function, leaves)
+    dims = inputs.dynamic_dims(leaves, names, wanted, request.mark_unbacked_dims)
+    fixed = dict(fixed_dims or {})
     named = _with_names(dims)
-    other_sizes = inputs.capture_sizes(leaves, [d for d in named if d.name not in fixed])
-    other_sizes |= {(d.path, d.dim): fixed[str(d.name)] for d in named if d.name in fixed}
+    live = tuple(each for each in dims if (each.path, each.dim) not in fixed)
+    other_sizes = inputs.capture_sizes(leaves, live) | fixed
     if other_sizes:
         args, kwargs = _at_sizes(request, leaves, named, other_sizes)
         leaves, _ = _leaves(function, receiver, args, kwargs)
-    live = tuple(
-        given for given, each in zip(dims, named, strict=True) if each.name not in fixed
-    )
+        _check_sizes(leaves, other_sizes)
     copies = inputs.capture_copies(leaves, frozenset(each.path for each in live))
     args, kwargs = inputs.replace_tensors(args, kwargs, copies)
     leaves = [TensorLeaf(leaf.path, copies[id(leaf.tensor)]) for leaf in leaves]
@@ -134,7 +135,7 @@ def checked_model(model: Any) -> Callable[..., Any]:
         return _plain_function(model)
     try:
         dynamo.traced_function(model)
-    except RuntimeError:
+    except (RuntimeError, AttributeError):
         method = type(model).__call__
         if hasattr(method, "__code__"):
             return method.__get__(model)
@@ -184,6 +185,18 @@ def _at_sizes(
     return call_make_inputs(request.make_inputs, by_name)
 
 
+def _check_sizes(leaves: list[TensorLeaf], wanted: Mapping[tuple[str, int], int]) -> None:
+    """Refuses inputs of other sizes than ``make_inputs`` was asked for."""
+    tensors = {leaf.path: leaf.tensor for leaf in leaves}
+    for (path, dim), size in wanted.items():
+        if path not in tensors or tensors[path].dim() <= dim:
+            raise InputError(f"make_inputs gave no tensor at {path} with a dim {dim}.")
+        if tensors[path].shape[dim] != size:
+            raise InputError(
+                f"make_inputs was asked for {path}.size({dim}) = {size} and gave {tensors[path].shape[dim]}."
+            )
+
+
 def call_make_inputs(make_inputs: MakeInputs, sizes: Mapping[str, int]) -> tuple[Any, Any]:
     """Calls the user's ``make_inputs`` and checks what it gives.
 
@@ -224,11 +237,12 @@ def _trace(
         return dynamo.trace(model, args, kwargs, size_oblivious=oblivious, found_guards=found)
     except dynamo.ConstraintViolationError as error:
         raise CaptureError(_specialised_text(error, found, dims)) from error
-    except dynamo.MODEL_ERRORS as error:
+    except (*dynamo.MODEL_ERRORS, *dynamo.TRACE_ERRORS) as error:
+        failed = error
+    # Outside the handler, so that what the model raises carries no trace of torch's.
+    if dynamo.is_error_of_model(failed):
         _raise_as_eager_does(model, args, kwargs)
-        raise CaptureError(_trace_error_text(error)) from error
-    except dynamo.TRACE_ERRORS as error:
-        raise CaptureError(_trace_error_text(error)) from error
+    raise CaptureError(_trace_error_text(failed)) from failed
 
 
 def _raise_as_eager_does(
@@ -291,7 +305,9 @@ def _place_in_text(text: str) -> SourceLocation | None:
 def _specialised_text(
     error: BaseException, guards: list[dynamo.ShapeGuard], dims: tuple[DynamicDim, ...]
 ) -> str:
-    named = next((each for each in dims if f"['{each.path}'].size()[{each.dim}]" in str(error)), None)
+    named = next(
+        (each for each in dims if f"{_source_of(each.path)}.size()[{each.dim}]" in str(error)), None
+    )
     label = f"{named.path}.size({named.dim})" if named else "A dynamic dim"
     fixing = [guard for guard in guards if isinstance(guard.expression, sympy.Equality)]
     place = _user_place(fixing[0].user_stack) if fixing else _place_in_text(str(error))
@@ -301,6 +317,12 @@ def _specialised_text(
         f"{label} was asked to be dynamic, but the model fixed it to {value}{_at(place)}. "
         f"Make that line independent of the size, capture with another example size, or leave the dim static."
     )
+
+
+def _source_of(path: str) -> str:
+    """Dynamo's name of an input: ``L['batch']['ids']`` for ``batch['ids']``."""
+    root = re.split(r"[\[.]", path, maxsplit=1)[0]
+    return f"L['{root}']{path.removeprefix(root)}"
 
 
 # ------------------------------------------------------------------------------------------- the captured graph

@@ -245,7 +245,8 @@ def _same_code(artifacts: list[Artifact]) -> tuple[tuple[str, tuple[SizeRange, .
 
 
 def _code_without_names(code: str) -> str:
-    """Generated code without comments, symbol names and kernel hashes, to see whether two ranges got the same."""
+    """Generated code without comments, symbol names, kernel hashes and the self-test that holds the hint."""
+    code = re.split(r"^def (?:get_args|benchmark_compiled_module)\(", code, maxsplit=1, flags=re.M)[0]
     lines = [line.partition("#")[0].rstrip() for line in code.splitlines()]
     text = "\n".join(line for line in lines if line)
     text = re.sub(r"\bs\d+\b", "s", text)
@@ -462,9 +463,11 @@ class PieceCompiler:
         if is_dispatch and size_range is not None:
             if size_range.is_single_size:
                 return Bounds(size_range.start, size_range.start, size_range.start)
-            low = max(2, size.low, size_range.start)
             hint = self._hint(size, size_range)
-            return Bounds(min(low, hint), max(size_range.end, hint), hint)
+            valid = valid_sizes(self.captured, size, size_range)
+            if len(valid) == 0 or self.config.guard_policy is GuardPolicy.DROP:
+                return Bounds(min(max(2, size_range.start), hint), max(size_range.end, hint), hint)
+            return Bounds(int(valid[0]), int(valid[-1]), hint)
         high = size.high if size.high is not None else LARGEST_SIZE
         return Bounds(max(2, size.low), high, size.hint)
 

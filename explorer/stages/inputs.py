@@ -6,7 +6,9 @@ import copy
 import dataclasses
 import difflib
 import inspect
+import keyword
 import re
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
@@ -134,10 +136,32 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor, str], torch.Tensor],
 # ------------------------------------------------------------------------------------------ which dims are dynamic
 
 
+def inferred_dims(function: Callable[..., Any], leaves: Iterable[TensorLeaf]) -> dict[str, int]:
+    """Dim 0 of every argument annotated as a tensor; without such annotations, of every tensor in the call."""
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(function))
+    except Exception:  # an annotation that names what only the type checker sees
+        hints = {}
+    annotated = {name for name, hint in hints.items() if name != "return" and _is_tensor_hint(hint)}
+    return {
+        leaf.path: 0
+        for leaf in leaves
+        if leaf.tensor.dim() > 0 and (not annotated or leaf.path in annotated)
+    }
+
+
+def _is_tensor_hint(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, torch.Tensor):
+        return True
+    if isinstance(hint, type) and hint.__module__ == "torch" and hint.__name__.endswith("Tensor"):
+        return True  # torch.LongTensor and its like are no subclasses
+    return any(_is_tensor_hint(part) for part in typing.get_args(hint))
+
+
 def dynamic_dims(
     leaves: list[TensorLeaf],
     argument_names: Iterable[str],
-    wanted: Mapping[str, Any] | None,
+    wanted: Mapping[str, Any],
     unbacked: Mapping[str, Any] | None,
 ) -> tuple[DynamicDim, ...]:
     """The user's ``dynamic_arg_dims`` and ``mark_unbacked_dims``, checked against the tensors of the example.
@@ -145,7 +169,7 @@ def dynamic_dims(
     Args:
         leaves: tensors of the example call.
         argument_names: parameter names of the signature.
-        wanted: path -> dim, list of dims, or {dim: name}; None takes dim 0 of every tensor, one size each.
+        wanted: path -> dim, list of dims, or {dim: name}.
         unbacked: the same form; these dims are marked unbacked in every mode.
 
     Raises:
@@ -154,8 +178,6 @@ def dynamic_dims(
     """
     names = list(argument_names)
     by_path = {_normal_path(leaf.path): leaf for leaf in leaves}
-    if wanted is None:
-        wanted = {leaf.path: 0 for leaf in leaves if leaf.tensor.dim() > 0}
     found: dict[tuple[str, int], DynamicDim] = {}
     for field, table in (("dynamic_arg_dims", wanted), ("mark_unbacked_dims", unbacked or {})):
         if not isinstance(table, Mapping):
@@ -210,7 +232,7 @@ def _dims_and_names(field: str, path: str, dims: Any) -> list[tuple[Any, str | N
     if isinstance(dims, Mapping):
         pairs = [(dim, getattr(name, "__name__", name)) for dim, name in dims.items()]
         for _, name in pairs:
-            if name is not None and not (isinstance(name, str) and name.isidentifier()):
+            if name is not None and not _is_size_name(name):
                 raise ConfigError(
                     f"{field}[{path!r}] names a size {name!r}: a size's name is a Python identifier."
                 )
@@ -218,6 +240,10 @@ def _dims_and_names(field: str, path: str, dims: Any) -> list[tuple[Any, str | N
     if isinstance(dims, list | tuple):
         return [(dim, None) for dim in dims]
     return [(dims, None)]
+
+
+def _is_size_name(name: object) -> bool:
+    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _checked_dim(field: str, leaf: TensorLeaf, dim: Any) -> int:

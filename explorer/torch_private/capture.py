@@ -253,8 +253,15 @@ def mark_unbacked(tensor: torch.Tensor, dim: int, shape_id: str | None) -> None:
 
 
 def unwrap_compiled(model: Any) -> Any:
-    """The module inside what ``torch.compile`` returned, else ``model``."""
+    """The module or function inside what ``torch.compile`` returned, else ``model``."""
+    if isinstance(model, FunctionType) and not getattr(model, "_torchdynamo_disable", False):
+        return getattr(model, "_torchdynamo_orig_callable", model)
     return getattr(model, "_orig_mod", model)
+
+
+def is_error_of_model(error: BaseException) -> bool:
+    """Whether a failed trace means that the model's own code raised."""
+    return isinstance(error, MODEL_ERRORS) or getattr(error, "gb_type", "") == "Observed exception"
 
 
 def replace_symbols(expression: sympy.Basic, shape_env: ShapeEnv) -> sympy.Basic:
@@ -269,6 +276,7 @@ __all__ = [
     "ConstraintViolationError",
     "RawCapture",
     "ShapeGuard",
+    "is_error_of_model",
     "mark_backed",
     "mark_unbacked",
     "replace_symbols",

@@ -1,0 +1,407 @@
+"""A Compilation in, plain data out: rows of tables, cells of the strip, sentences. Nothing here knows HTML.
+
+Every row is a dict of strings, numbers and None, so that it can become JSON, a data frame or a table on a page. Units
+are in the names of the columns. Texts of a model come as they are: whoever draws them escapes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from explorer.artifacts import Artifact, ArtifactOrigin, InputKind, Piece, PieceKind, UniquePiece
+from explorer.report.folding import SPLITTING_MARK, Run, fold
+from explorer.report.graph_view import Naming, graph_view
+from explorer.report.wording import (
+    counted,
+    lines_text,
+    listed,
+    place_text,
+    short_path,
+    with_short_paths,
+)
+from explorer.size_range import SizeRange, interval_text
+
+if TYPE_CHECKING:
+    import pandas
+
+    from explorer.compilation import Compilation
+
+Row: TypeAlias = dict[str, Any]
+
+MOST_DIFFERENCES = 40
+"""Pairs of unique pieces whose difference is put in words."""
+
+_WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER)
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
+    """The rows as a data frame."""
+    import pandas
+
+    return pandas.DataFrame(list(rows))
+
+
+def backend_name(compilation: Compilation) -> str:
+    """The backend that was asked for."""
+    backend = compilation.config.backend
+    return backend if isinstance(backend, str) else str(backend.name)
+
+
+# --------------------------------------------------------------------------------------------------------- facts
+
+
+def facts(compilation: Compilation) -> dict[str, str]:
+    """What stands at the head of every report: label -> text."""
+    captured, pieces = compilation.captured, compilation.pieces
+    splitting = sum(piece.kind is PieceKind.SPLITTING for piece in pieces)
+    kinds = [each.kind for each in captured.inputs]
+    weights = sum(kind in _WEIGHTS for kind in kinds)
+    made = [a for a in compilation.artifacts if a.origin is ArtifactOrigin.COMPILED]
+    return {
+        "captured": f"{counted(len(captured.graph.nodes), 'node')}, {counted(weights, 'weight')}",
+        "pieces": (
+            f"{counted(len(pieces), 'piece')}, {len(pieces) - splitting} compiled "
+            f"({len(compilation.unique_pieces)} unique), {splitting} splitting"
+        ),
+        "splits at": listed(splitting_names(compilation), 3) or "nothing: one piece",
+        "sizes": sizes_text(compilation),
+        "ranges": ranges_text(compilation),
+        "artifacts": f"{len(compilation.artifacts)}, of which {len(made)} compiled now",
+        "backend": backend_name(compilation),
+        "guard policy": compilation.config.guard_policy.name,
+        "device": ", ".join(devices(compilation)) or "–",
+        "torch": torch.__version__,
+    }
+
+
+def splitting_names(compilation: Compilation) -> tuple[str, ...]:
+    """The ops and modules at which the graph was cut, in order of first appearance."""
+    names = [name for piece in compilation.pieces for name in piece.splitting_names]
+    return tuple(dict.fromkeys(names))
+
+
+def devices(compilation: Compilation) -> tuple[str, ...]:
+    """Where weights and inputs live."""
+    values = compilation.normalised.example_values
+    found = [str(value.device) for value in values if isinstance(value, torch.Tensor)]
+    return tuple(dict.fromkeys(found))
+
+
+def sizes_text(compilation: Compilation) -> str:
+    """Each dynamic size, the dims that have it, and the example that was traced."""
+    texts = []
+    for size in compilation.captured.sizes:
+        dims = listed([f"{path}.size({dim})" for path, dim in size.sources], 3)
+        texts.append(f"{size.name} = {dims}, example {size.hint}")
+    return "; ".join(texts) or "none is dynamic"
+
+
+def ranges_text(compilation: Compilation) -> str:
+    """The dispatch sizes that are served: ranges, then exact sizes."""
+    compiled = compilation.compiled
+    if compiled.dispatch is None:
+        return "one artifact for all calls"
+    exact = ", ".join(map(str, compiled.exact_sizes))
+    text = f"{compiled.dispatch.name} in {interval_text(compiled.ranges)}"
+    return f"{text}; exactly {exact}" if exact else text
+
+
+# -------------------------------------------------------------------------------------------------------- strip
+
+
+def piece_label(piece: Piece) -> str:
+    """``A`` for a compiled piece, ``▨`` for a splitting one."""
+    return piece.unique_id or SPLITTING_MARK
+
+
+def colour_of(compilation: Compilation) -> dict[str, int]:
+    """Unique id -> number of its colour, in order of first appearance."""
+    return {unique.unique_id: number for number, unique in enumerate(compilation.unique_pieces)}
+
+
+def strip_cells(compilation: Compilation) -> list[Row]:
+    """One cell per piece: ``index label kind colour nodes modules title``; a splitting piece has no colour."""
+    colours = colour_of(compilation)
+    return [_strip_cell(piece, colours) for piece in compilation.pieces]
+
+
+def _strip_cell(piece: Piece, colours: Mapping[str, int]) -> Row:
+    modules = modules_text(piece)
+    if piece.kind is PieceKind.SPLITTING:
+        what = f"splits at {listed(piece.splitting_names, 3)}"
+    else:
+        what = f"compiled {piece.unique_id}, {counted(piece.node_count, 'node')}"
+    return {
+        "index": piece.index,
+        "label": piece.unique_id or "split",
+        "kind": piece.kind.value,
+        "colour": colours.get(piece.unique_id or ""),
+        "nodes": piece.node_count,
+        "modules": modules,
+        "title": f"piece {piece.index}: {what}{', ' if modules else ''}{modules}",
+    }
+
+
+def strip_runs(compilation: Compilation) -> tuple[Run, ...]:
+    """The strip with repeated bodies folded."""
+    return fold([piece_label(piece) for piece in compilation.pieces])
+
+
+def modules_text(piece: Piece) -> str:
+    """The modules that a piece spans: ``layers.0.mlp … layers.1.attention``."""
+    if not piece.modules:
+        return ""
+    first, last = piece.modules[0], piece.modules[-1]
+    return first if first == last else f"{first} … {last}"
+
+
+# ------------------------------------------------------------------------------------------------------- tables
+
+
+def piece_rows(compilation: Compilation) -> list[Row]:
+    """One row per piece, in execution order."""
+    weights = {
+        each.name for each in compilation.normalised.inputs if each.kind in _WEIGHTS
+    }
+    return [
+        {
+            "index": piece.index,
+            "unique_id": piece.unique_id,
+            "kind": piece.kind.value,
+            "nodes": piece.node_count,
+            "inputs": sum(name not in weights for name in piece.inputs),
+            "weights": sum(name in weights for name in piece.inputs),
+            "outputs": len(piece.outputs),
+            "sizes": ", ".join(piece.size_names),
+            "splits_at": ", ".join(piece.splitting_names),
+            "modules": modules_text(piece),
+            "source": lines_text(piece.source_lines),
+        }
+        for piece in compilation.pieces
+    ]
+
+
+def group_rows(compilation: Compilation) -> list[Row]:
+    """One row per unique piece."""
+    return [_group_row(compilation, unique) for unique in compilation.unique_pieces]
+
+
+def _group_row(compilation: Compilation, unique: UniquePiece) -> Row:
+    own = [a for a in compilation.artifacts if a.unique_id == unique.unique_id]
+    return {
+        "unique_id": unique.unique_id,
+        "count": len(unique.piece_indices),
+        "pieces": indices_text(unique.piece_indices),
+        "nodes": unique.representative.node_count,
+        "sizes": ", ".join(unique.size_names),
+        "artifacts": len(own),
+        "seconds": sum(artifact.seconds for artifact in own),
+        "modules": modules_text(unique.representative),
+        "source": lines_text(unique.representative.source_lines),
+        "fingerprint": unique.fingerprint[:12],
+    }
+
+
+def indices_text(indices: Sequence[int]) -> str:
+    """``2, 4, 6 … 22`` for many indices."""
+    if len(indices) <= 5:
+        return ", ".join(map(str, indices))
+    return f"{', '.join(map(str, indices[:3]))} … {indices[-1]}"
+
+
+def artifact_rows(compilation: Compilation) -> list[Row]:
+    """One row per artifact."""
+    return [_artifact_row(artifact) for artifact in compilation.artifacts]
+
+
+def range_text(size_range: SizeRange | None) -> str:
+    """``9–64``, ``exactly 16``, or ``any size`` for a piece that does not depend on the dispatch size."""
+    if size_range is None:
+        return "any size"
+    return f"exactly {size_range}" if size_range.is_single_size else str(size_range)
+
+
+def _artifact_row(artifact: Artifact) -> Row:
+    asked = artifact.requested_range
+    return {
+        "unique_id": artifact.unique_id,
+        "size_range": range_text(artifact.size_range),
+        "part_of": range_text(asked) if asked != artifact.size_range else "",
+        "seconds": artifact.seconds,
+        "bytes": artifact.bytes,
+        "origin": artifact.origin.value,
+        "backend": artifact.backend,
+        "guards": "; ".join(artifact.guards),
+        "notes": "; ".join(artifact.notes),
+    }
+
+
+def skipped_rows(compilation: Compilation) -> list[Row]:
+    """One row per range without an artifact."""
+    return [
+        {"size_range": range_text(skip.size_range), "reason": with_short_paths(skip.reason)}
+        for skip in compilation.compiled.skipped
+    ]
+
+
+def guard_rows(compilation: Compilation) -> list[Row]:
+    """One row per condition on sizes that the captured graph relies on."""
+    rows = []
+    for guard in compilation.captured.guards:
+        location = guard.location
+        rows.append(
+            {
+                "text": guard.text,
+                "origin": guard.origin.value,
+                "file": short_path(location.file) if location else None,
+                "line": location.line if location else None,
+                "code": location.text if location else "",
+            }
+        )
+    return rows
+
+
+def timing_rows(compilation: Compilation) -> list[Row]:
+    """One row per step: wall seconds, and whether its result was taken from before."""
+    return [
+        {"step": step, "seconds": seconds, "note": "" if seconds else "not run again"}
+        for step, seconds in compilation.timings.items()
+    ]
+
+
+def rewrite_rows(compilation: Compilation) -> list[Row]:
+    """One row per change that step 2 made."""
+    return [
+        {
+            "kind": rewrite.kind,
+            "node": rewrite.node,
+            "touched": listed(rewrite.touched, 6),
+            "text": rewrite.text,
+        }
+        for rewrite in compilation.normalised.rewrites
+    ]
+
+
+def input_rows(compilation: Compilation) -> list[Row]:
+    """One row per tensor of the call."""
+    naming = Naming(compilation)
+    return [
+        {
+            "path": tensor.path,
+            "dtype": str(tensor.dtype).removeprefix("torch."),
+            "shape": naming.dims(tensor.shape),
+            "stride": naming.dims(tensor.stride),
+            "device": str(tensor.device),
+            "written": tensor.written,
+        }
+        for tensor in compilation.captured.user_inputs
+    ]
+
+
+def difference_rows(compilation: Compilation) -> list[Row]:
+    """Why the groups are not one: each unique piece against the earlier one that is nearest to it in length."""
+    uniques = compilation.unique_pieces
+    rows = []
+    for number, unique in enumerate(uniques[1 : MOST_DIFFERENCES + 1], start=1):
+        nodes = unique.representative.node_count
+        other = min(
+            uniques[:number], key=lambda each: abs(each.representative.node_count - nodes)
+        )
+        pair = (other.representative, unique.representative)
+        for difference in compilation.explain_difference(*pair):
+            rows.append(
+                {
+                    "a": other.unique_id,
+                    "b": unique.unique_id,
+                    "kind": difference.kind,
+                    "in_a": difference.a,
+                    "in_b": difference.b,
+                    "source": "; ".join(
+                        dict.fromkeys(place_text(place) for place in difference.source_lines)
+                    ),
+                    "hint": difference.hint,
+                }
+            )
+    return rows
+
+
+def note_list(compilation: Compilation) -> list[str]:
+    """What a user should know, one sentence each."""
+    notes = [with_short_paths(note) for note in compilation.notes]
+    for unique_id, ranges in compilation.compiled.same_code:
+        texts = " and ".join(range_text(each) for each in ranges)
+        notes.append(f"piece {unique_id}: the code for {texts} is the same")
+    return notes
+
+
+# ------------------------------------------------------------------------------------------------- source texts
+
+
+def piece_source(compilation: Compilation, piece: Piece) -> str:
+    """The piece as Python source for reading: sizes by their names, short paths, no liveness."""
+    source = piece.readable().strip("\n") + "\n"
+    names = {
+        str(symbol): size.name for size in compilation.captured.sizes for symbol in size.torch_symbols
+    }
+    lines = [_readable_line(line, names) for line in source.splitlines()]
+    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
+
+
+def _readable_line(line: str, names: Mapping[str, str]) -> str:
+    found = re.match(r"(\s*# File: )(.*?)(:\d+ in .*)$", line)
+    if found:
+        return f"{found[1]}{short_path(found[2])}{found[3]}"
+    line = re.sub(r";  (?:\w+ = )+None$", "", line)
+
+    def in_annotation(found: re.Match[str]) -> str:
+        return re.sub(r"\b[su]\d+\b", lambda each: names.get(each[0], each[0]), found[0])
+
+    return re.sub(r': "[^"]*"', in_annotation, line)
+
+
+def generated_codes(compilation: Compilation) -> list[Row]:
+    """The generated code of the artifacts, each text once: ``unique_id``, ``ranges`` that it serves, ``code``."""
+    texts: dict[tuple[str, str], list[str]] = {}
+    for artifact in compilation.artifacts:
+        code = artifact.generated_code()
+        if code:
+            texts.setdefault((artifact.unique_id, code), []).append(range_text(artifact.size_range))
+    return [
+        {"unique_id": unique_id, "ranges": ", ".join(ranges), "code": code}
+        for (unique_id, code), ranges in texts.items()
+    ]
+
+
+__all__ = [
+    "artifact_rows",
+    "backend_name",
+    "colour_of",
+    "devices",
+    "difference_rows",
+    "facts",
+    "frame",
+    "generated_codes",
+    "graph_view",
+    "group_rows",
+    "guard_rows",
+    "indices_text",
+    "input_rows",
+    "modules_text",
+    "note_list",
+    "piece_label",
+    "piece_rows",
+    "piece_source",
+    "range_text",
+    "ranges_text",
+    "rewrite_rows",
+    "sizes_text",
+    "skipped_rows",
+    "splitting_names",
+    "strip_cells",
+    "strip_runs",
+    "timing_rows",
+]

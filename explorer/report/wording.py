@@ -1,0 +1,119 @@
+"""Numbers with units, short places and clean text: what every report says the same way."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from explorer.artifacts import SourceLocation
+
+# They turn the direction of the text around them, so that a name can look like another one.
+_DIRECTION_MARKS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_LINE_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+
+
+def clean(text: object, *, keep: str = "") -> str:
+    """Text that can stand in one line of any report: no control characters, no direction marks.
+
+    Args:
+        text: anything; it is turned into a string.
+        keep: control characters that stay, such as line breaks in source code.
+    """
+    return "".join(_kept(character, keep) for character in str(text))
+
+
+def _kept(character: str, keep: str) -> str:
+    if character in keep:
+        return character
+    if character in _LINE_BREAKS:
+        return " "
+    unfit = unicodedata.category(character) in ("Cc", "Cs") or character in _DIRECTION_MARKS
+    return "" if unfit else character
+
+
+def shortened(text: str, width: int) -> str:
+    """The text in at most ``width`` characters, with an ellipsis when it was longer."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def seconds_text(seconds: float) -> str:
+    """``1.23 s``, ``830 ms``; very short times are ``<1 ms``."""
+    if seconds >= 100:
+        return f"{seconds:.0f} s"
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    if seconds == 0:
+        return "0 ms"
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "<1 ms"
+
+
+def bytes_text(count: int | None) -> str:
+    """``12.3 kB``, ``4.5 MB``; a dash when it is not known."""
+    if count is None:
+        return "–"
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``1 piece``, ``2 pieces``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(items: Iterable[str], limit: int) -> str:
+    """The first items, and how many more there are."""
+    known = list(items)
+    more = f" and {len(known) - limit:,} more" if len(known) > limit else ""
+    return ", ".join(known[:limit]) + more
+
+
+def short_path(file: str) -> str:
+    """A path as a reader of the report knows it: below the working directory or an installed package."""
+    if re.search(r"[/\\]ipykernel_\d+[/\\]", file):
+        return "notebook cell"
+    for folder in ("/site-packages/", "/dist-packages/"):
+        if folder in file:
+            return file.rpartition(folder)[2]
+    path = Path(file)
+    for base, prefix in ((Path.cwd(), ""), (_home(), "~/")):
+        if base is not None and path.is_relative_to(base):
+            return prefix + path.relative_to(base).as_posix()
+    return file
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without a home
+        return None
+
+
+def place_text(location: SourceLocation | None) -> str:
+    """``file:line`` with a short path; empty when not known."""
+    return f"{short_path(location.file)}:{location.line}" if location else ""
+
+
+def lines_text(locations: Iterable[SourceLocation]) -> str:
+    """Lines of code as ``model.py:82-99, 104; other.py:7``, files in order of first appearance."""
+    lines_of: dict[str, set[int]] = {}
+    for location in locations:
+        lines_of.setdefault(short_path(location.file), set()).add(location.line)
+    return "; ".join(f"{file}:{_numbers(lines)}" for file, lines in lines_of.items())
+
+
+def _numbers(lines: set[int]) -> str:
+    parts: list[list[int]] = []
+    for line in sorted(lines):
+        if parts and line - parts[-1][-1] <= 1:
+            parts[-1].append(line)
+        else:
+            parts.append([line])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}–{p[-1]}" for p in parts)
+
+
+def with_short_paths(text: str) -> str:
+    """The text with every ``/long/path/file.py:12`` shortened."""
+    return re.sub(r"/[^\s:()'\"]+\.py(?=:\d)", lambda found: short_path(found[0]), text)
