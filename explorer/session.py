@@ -245,6 +245,8 @@ class Session:
             progress=progress,
             cancel=cancel,
         )
+        if cancel is not None:  # wanted during the last artifact
+            cancel.raise_if_cancelled()
         with self._lock:
             compilation = Compilation(config, plan, timings, self._name)
             self._remember(compilation)

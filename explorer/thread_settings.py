@@ -1,4 +1,4 @@
-"""A function in, the same function out that runs in another thread under the torch settings of this one.
+"""A function in, the same function out: in another thread it runs under this thread's settings.
 
 Torch keeps grad mode, inference mode, autocast and the default device per thread: a job that a
 notebook hands to a background thread would otherwise run under other settings than the cell that

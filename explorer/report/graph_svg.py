@@ -185,8 +185,8 @@ def _add_edge(dot: Any, number: Mapping[str, str], edge: Mapping[str, Any]) -> N
         attributes |= {"style": "dotted", "arrowhead": "none"}
     pieces_only = edge["source"].startswith("p") and edge["target"].startswith(("p", "output"))
     if pieces_only:
-        text = listed(values, 3)
-        attributes["label"] = _label([f"{text} (written)" if kind == "write" else text])
+        words = {"write": ", written", "carried": ", to the next"}
+        attributes["label"] = _label([listed(values, 2) + words.get(kind, "")])
     dot.edge(number[edge["source"]], number[edge["target"]], **attributes)
 
 
@@ -225,7 +225,7 @@ def finished(svg: str, text: str) -> str:
     """
     root = ElementTree.fromstring(re.sub(r"<!DOCTYPE.*?>", "", svg, flags=re.DOTALL))
     width = _pixels(root.get("width", "0"))
-    style = f"width:100%;max-width:{width}px;min-width:{min(width, round(0.6 * width))}px;height:auto"
+    style = f"width:100%;max-width:{width}px;min-width:{min(width, round(0.55 * width))}px;height:auto"
     inside = "".join(_element(child) for child in root)
     box = escape(root.get("viewBox", ""))
     return (

@@ -231,12 +231,16 @@ class _PiecesGraph:
                 self.last_write[storage] = piece.index
 
     def _connect(self, source: int, target: int, kind: str, name: str) -> None:
-        first, second = self.drawn[source], self.drawn[target]
-        if first == second or (self.turn[target] > self.turn[source] and self._one_fold(source, target)):
-            kind = "carried"
-        elif self.turn[target] and not self.turn[source] and not self._one_fold(source, target):
-            return  # into a later repetition: the first one shows the edge
-        self.edges.add(f"p{first}", f"p{second}", kind, name)
+        """Adds an edge; of a repeated body only what the first repetition shows."""
+        first, second = f"p{self.drawn[source]}", f"p{self.drawn[target]}"
+        if self._one_fold(source, target):
+            if self.turn[source]:
+                return
+            if self.turn[target]:
+                kind = "carried"
+        elif self.turn[target]:
+            return
+        self.edges.add(first, second, kind, name)
 
     def _one_fold(self, a: int, b: int) -> bool:
         return any(

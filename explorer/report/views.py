@@ -367,7 +367,7 @@ def generated_codes(compilation: Compilation) -> list[Row]:
     """The generated code of the artifacts, each text once: ``unique_id``, ``ranges`` that it serves, ``code``."""
     texts: dict[tuple[str, str], list[str]] = {}
     for artifact in compilation.artifacts:
-        code = artifact.generated_code()
+        code = artifact.generated_code().strip("\n")
         if code:
             texts.setdefault((artifact.unique_id, code), []).append(range_text(artifact.size_range))
     return [

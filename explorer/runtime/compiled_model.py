@@ -181,7 +181,9 @@ def _path_that_requires_grad(args: Any, kwargs: Any) -> str | None:
 
 
 def _is_parameter_change(reason: str, receiver_name: str) -> bool:
-    return reason.startswith("tensor ") and f"L['{receiver_name}']" in reason
+    if f"L['{receiver_name}']" not in reason:
+        return False
+    return reason.startswith("tensor ") or "._parameters[" in reason or "._buffers[" in reason
 
 
 def _parameter_change(reason: str) -> str:
@@ -233,7 +235,7 @@ class _Runner:
         self.unique = compilation.unique
         self.dispatch = compilation.compiled.dispatch
         names = self.raw.function.__code__.co_varnames
-        self.receiver_name = names[0] if names else ""
+        self.receiver_name = names[0] if names and self.raw.receiver is not None else ""
         self._programs: dict[tuple[str, bool], StitchedProgram] = {}
         self._ones: dict[frozenset[str], str | None] = {}
         self._one_artifacts: dict[tuple[Any, ...], Mapping[str, Artifact]] = {}
@@ -556,7 +558,11 @@ def _getter(positions: list[int]) -> Callable[[Any], tuple[Any, ...]]:
 
 def _global_state() -> tuple[Any, ...]:
     """What outside the model decides how its ops compute."""
-    return (torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"), torch.get_default_dtype())
+    autocast = tuple(
+        torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        for device in ("cpu", "cuda")
+    )
+    return (autocast if any(autocast) else None, torch.get_default_dtype())
 
 
 def _inputs_seen_through_outputs(graph: Any) -> frozenset[int]:

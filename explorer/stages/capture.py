@@ -104,6 +104,24 @@ def capture(
     return _captured(model, raw, leaves, live, named)
 
 
+def named_dims(
+    request: CaptureRequest,
+) -> tuple[list[TensorLeaf], tuple[DynamicDim, ...]]:
+    """The tensors of the example, and the dims that are wanted dynamic, each with a name.
+
+    Raises:
+        InputError: the example does not fit the signature.
+        ConfigError: a dim or a name that is not there.
+    """
+    function, receiver = dynamo.traced_function(checked_model(request.model))
+    leaves, names = _leaves(function, receiver, request.args, request.kwargs)
+    wanted = request.dynamic_arg_dims
+    if wanted is None:
+        wanted = inputs.inferred_dims(function, leaves)
+    dims = inputs.dynamic_dims(leaves, names, wanted, request.mark_unbacked_dims)
+    return leaves, _with_names(dims)
+
+
 def _leaves(
     function: Any, receiver: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[list[TensorLeaf], list[str]]:
@@ -584,4 +602,11 @@ def _user_tensor(
     )
 
 
-__all__ = ["CaptureRequest", "ConfigError", "call_make_inputs", "capture", "checked_model"]
+__all__ = [
+    "CaptureRequest",
+    "ConfigError",
+    "call_make_inputs",
+    "capture",
+    "checked_model",
+    "named_dims",
+]

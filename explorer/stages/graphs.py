@@ -143,6 +143,12 @@ def module_of(graph: fx.Graph) -> fx.GraphModule:
 
 
 def readable_source(graph: fx.Graph, name: str) -> str:
-    """The graph as Python source with shapes in the annotations."""
-    source = graph.python_code("self", verbose=True).src
-    return source.replace("def forward(self", f"def {name}(self", 1)
+    """The graph as Python source; shapes in the annotations are in the names of the size inputs."""
+    source = graph.python_code("self", verbose=True).src.strip("\n ") + "\n"
+    for node in placeholders(graph):
+        expression = expression_of(example_value(node))
+        if isinstance(expression, sympy.Symbol):
+            source = re.sub(rf"\b{expression}\b", node.name, source)
+    return source.replace("def forward(self, ", f"def {name}(", 1).replace(
+        "def forward(self", f"def {name}(", 1
+    )

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
@@ -91,8 +92,12 @@ class RawCapture:
         The result is Dynamo's own bytecode: it looks the inputs up, calls ``flat_function``, rebuilds the output and
         replays side effects such as an assigned buffer. It takes the receiver first.
         """
+        # Only what the bytecode reads: the whole dict would keep every object of a notebook alive.
+        scope = self.function.__globals__
+        read = self.output.graph_capture_output.bytecode.co_names
         return self.output.forward_callable(
-            compiled_fn=flat_function, extra_globals=self.function.__globals__
+            compiled_fn=flat_function,
+            extra_globals={name: scope[name] for name in read if name in scope},
         )
 
 
@@ -169,6 +174,7 @@ def trace(
     """
     guards = found_guards if found_guards is not None else []
     function, receiver = traced_function(model)
+    names_before = set(function.__globals__)
     with (
         CAPTURE_LOCK,
         torch.no_grad(),
@@ -179,14 +185,14 @@ def trace(
         dynamo_timed("piecewise_explorer_capture"),
     ):
         output = convert_frame.fullgraph_capture(model, tuple(args), dict(kwargs))
-        manager = _state_guards(output, function)
+        manager = _state_guards(output, function, receiver)
     backend_input = output.backend_input
     graph_module = None if backend_input is None else backend_input.graph_module
     shape_env = None if backend_input is None else backend_input.fake_mode.shape_env
     index_to_source = (
         output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source
     )
-    return RawCapture(
+    raw = RawCapture(
         graph_module=graph_module,
         example_inputs=() if backend_input is None else tuple(backend_input.example_inputs),
         sources=tuple(source.name for _, source in sorted(index_to_source.items())),
@@ -198,6 +204,27 @@ def trace(
         explain_state=lambda scope: _failing(manager.guard_manager.check_verbose(scope)),
         output=output,
     )
+    _clean_up_globals(raw, function.__globals__, names_before)
+    return raw
+
+
+def _clean_up_globals(raw: RawCapture, scope: dict[str, Any], names_before: set[str]) -> None:
+    """Takes back what the trace put into the globals of the user's module.
+
+    The compiled function goes at once: ``bind`` hands over another. The guards read the dict of builtins under the name
+    that the trace gave it, so that goes when the capture does.
+    """
+    added = [name for name in scope if name not in names_before]
+    for name in added:
+        if name.startswith("__compiled_fn_"):
+            del scope[name]
+    needed = [name for name in added if name.startswith("__builtins_dict__")]
+    weakref.finalize(raw, _forget, scope, needed)
+
+
+def _forget(scope: dict[str, Any], names: list[str]) -> None:
+    for name in names:
+        scope.pop(name, None)
 
 
 def _real_guards(found: list[ShapeGuard], shape_env: ShapeEnv | None) -> tuple[ShapeGuard, ...]:
@@ -213,26 +240,34 @@ def _real_guards(found: list[ShapeGuard], shape_env: ShapeEnv | None) -> tuple[S
     )
 
 
-def _state_guards(output: Any, function: FunctionType) -> Any:
-    """A guard manager over model state and Python values; tensors of the call and sizes are checked by the runtime."""
+def _state_guards(output: Any, function: FunctionType, receiver: Any) -> Any:
+    """A guard manager over model state, Python values, and tensors that only decided a branch.
+
+    Sizes, and the tensors of the call that are inputs of the graph, are checked by the runtime.
+    """
+    first = function.__code__.co_varnames[:1] if receiver is not None else ()
+    inputs = output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source
+    checked = {
+        source.name
+        for source in inputs.values()
+        if not source.name.startswith(tuple(f"L['{name}']" for name in first))
+    }
 
     def keep(entries: Any) -> list[bool]:
-        return [_is_state_guard(entry, receiver_name) for entry in entries]
+        return [_is_state_guard(entry, checked) for entry in entries]
 
-    names = function.__code__.co_varnames
-    receiver_name = names[0] if names else ""
     return output.graph_capture_output.build_guards(
         function.__code__, hooks=Hooks(guard_filter_fn=keep)
     )
 
 
-def _is_state_guard(entry: Any, receiver_name: str) -> bool:
+def _is_state_guard(entry: Any, checked: set[str]) -> bool:
     if entry.guard_type in _GLOBAL_GUARDS:
         return False
     if entry.guard_type != "TENSOR_MATCH" or entry.orig_guard is None:
         return True
     source = entry.orig_guard.name
-    return not source.startswith("L[") or source.startswith(f"L['{receiver_name}']")
+    return not source.startswith("L[") or source not in checked
 
 
 def _failing(info: Any) -> str:
