@@ -23,7 +23,7 @@ from explorer.artifacts import (
 )
 from explorer.config import CompilationConfig
 from explorer.size_range import SizeRange
-from explorer.stages.dedupe import explain_difference
+from explorer.stages.explain import explain_difference
 
 if TYPE_CHECKING:
     import pandas

@@ -9,6 +9,7 @@ import traceback
 from types import ModuleType
 from typing import Any
 
+from explorer.artifacts import SourceLocation
 from explorer.errors import ConfigError
 from explorer.report.wording import clean, place_text, shortened
 from explorer.target import CompileTarget
@@ -90,14 +91,15 @@ def _factory(module: ModuleType, name: str) -> Any:
 
 
 def _place(error: BaseException) -> str:
-    from explorer.artifacts import SourceLocation
-
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
+    """Where the user's code failed: the innermost line that is not of an installed package."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" at {place_text(SourceLocation(error.filename, error.lineno or 0))}"
+    frames = [
         frame
-        for frame in frames
+        for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename != __file__ and not frame.filename.startswith("<frozen")
     ]
+    own = [frame for frame in frames if "-packages" not in frame.filename] or frames
     if not own:
         return ""
     return f" at {place_text(SourceLocation(own[-1].filename, own[-1].lineno or 0))}"

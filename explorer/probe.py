@@ -12,14 +12,19 @@ import torch
 from explorer.artifacts import CapturedGraph, RunRecord, Size
 from explorer.compilation import Compilation
 from explorer.errors import ExplorerError, InputError
+from explorer.guards.valid import runs, valid_sizes
 from explorer.report.views import range_text
 from explorer.report.wording import shortened, with_short_paths
 from explorer.session import Session
+from explorer.size_range import SizeRange
 from explorer.stages import inputs
 from explorer.stages.capture import CaptureRequest, call_make_inputs, named_dims
 
 SMALL_SIZES = (1, 2, 3, 17, 64)
 """Sizes that are compared beside the edges of the ranges."""
+
+MOST_TURNING_SIZES = 16
+"""So many sizes at most are compared because a condition turns there; ``n % 8 == 0`` turns everywhere."""
 
 LARGEST_COMPARED_SIZE = 8192
 """Larger sizes are left out of a comparison: eager attention needs gigabytes there."""
@@ -89,27 +94,40 @@ def _check_names(sizes: Mapping[str, int], known: set[str]) -> None:
 
 
 def sizes_to_compare(compilation: Compilation) -> list[dict[str, int]]:
-    """Sizes that between them touch both edges of every range, every exact size, and some small ones.
+    """Sizes at which a fault would show, ascending.
 
-    The other dynamic sizes stay as in the example, and then vary one by one.
+    They are both edges of every range, every exact size, both sides of each place where a condition on the dispatch
+    size begins or ceases to hold, and some small ones. The other dynamic sizes stay as in the example, and then vary
+    one by one.
     """
     compiled = compilation.compiled
     if compiled.dispatch is None:
         return [{}]
-    served = [*SMALL_SIZES, *compiled.exact_sizes]
+    wanted = {*SMALL_SIZES, *compiled.exact_sizes, *_turning_sizes(compilation)}
     for size_range in compiled.ranges:
-        served += [size_range.start, size_range.end]
-    allowed = [
-        size
-        for size in sorted(set(served))
-        if size <= LARGEST_COMPARED_SIZE
-        and (size in compiled.exact_sizes or any(size in each for each in compiled.ranges))
+        wanted |= {size_range.start, size_range.end}
+    tables = [*compiled.ranges, *(SizeRange(size, size) for size in compiled.exact_sizes)]
+    chosen = [
+        {compiled.dispatch.name: size}
+        for size in sorted(wanted)
+        if size <= LARGEST_COMPARED_SIZE and any(size in each for each in tables)
     ]
-    chosen = [{compiled.dispatch.name: size} for size in allowed]
     for size in compilation.captured.sizes:
         if size is not compiled.dispatch:
             chosen += [{size.name: value} for value in _other_values(size)]
     return chosen
+
+
+def _turning_sizes(compilation: Compilation) -> list[int]:
+    """Dispatch sizes beside which the captured graph stops or starts being right, the smallest of them."""
+    compiled = compilation.compiled
+    assert compiled.dispatch is not None
+    found = []
+    for size_range in compiled.ranges:
+        valid = valid_sizes(compilation.captured, compiled.dispatch, size_range)
+        for run in runs(valid):
+            found += [run.start - 1, run.start, run.end, run.end + 1]
+    return sorted(size for size in set(found) if size > 0)[:MOST_TURNING_SIZES]
 
 
 def _other_values(size: Size) -> list[int]:
@@ -224,7 +242,7 @@ def _check(session: Session, sizes: dict[str, int]) -> Check:
 def _said(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
     text = lines[0] if isinstance(error, ExplorerError) else f"{type(error).__name__}: {lines[0]}"
-    return shortened(with_short_paths(text), 300)
+    return shortened(with_short_paths(text), 600)
 
 
 def _served_by(record: RunRecord) -> str:

@@ -142,6 +142,10 @@ class Session:
             mark_unbacked_dims,
             make_inputs,
         )
+        if config is not None and not isinstance(config, CompilationConfig):
+            raise ConfigError(f"config must be a CompilationConfig, not {type(config).__name__}.")
+        if isinstance(history_limit, bool) or not isinstance(history_limit, int) or history_limit < 1:
+            raise ConfigError(f"history_limit must be an int of at least 1, not {history_limit!r}.")
         self._config = config or CompilationConfig()
         self._requests: list[CaptureRequest] = [self._request]
         self._name = name or type(model).__name__

@@ -15,7 +15,7 @@ from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
-from explorer.report.wording import clean, listed, shortened
+from explorer.report.wording import clean, counted, listed, shortened
 
 MOST_NODES = 300
 """A graph of more nodes is not drawn."""
@@ -71,18 +71,18 @@ def body_picture(view: Mapping[str, Any], label: str) -> Picture:
         label: its unique id.
     """
     count = sum(node["kind"] == "op" for node in view["nodes"])
-    return _picture(view, "TB", f"The {count} operations of piece {label}, from inputs to output.", [])
+    return _picture(view, "TB", f"The {counted(count, 'operation')} of piece {label}, from inputs to output.", [])
 
 
 def _pieces_text(view: Mapping[str, Any]) -> str:
     pieces = [node for node in view["nodes"] if node["kind"] in ("compiled", "splitting")]
     total = sum(len(node["pieces"]) for node in pieces)
-    text = f"{total} pieces in execution order"
+    text = f"{counted(total, 'piece')} in execution order"
     if view["folds"]:
         times = listed([f"{each['count']} times" for each in view["folds"]], 4)
         text += f", drawn as {len(pieces)}: what repeats ({times}) is drawn once"
     cut = listed([each["value"] for each in view["cut"]], 6)
-    return text + (f"; read by many, so shown as references: {cut}." if cut else ".")
+    return text + (f". Read by many, so without an edge: {cut}." if cut else ".")
 
 
 def _picture(

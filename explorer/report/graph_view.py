@@ -2,7 +2,7 @@
 
 Values that many pieces read (rotary tables, encoder memory), and sizes, would give every layered layout an edge across
 the whole picture. They are cut: the piece that makes such a value says so in its label, and each reader gets a small
-reference node. Repeated layers are folded: their pieces are drawn once, with the number of repetitions.
+reference node; a size stands in the labels of the pieces that read it. Repeated layers are folded: their pieces are drawn once, with the number of repetitions.
 """
 
 from __future__ import annotations
@@ -155,6 +155,7 @@ class _PiecesGraph:
         self.last_write: dict[int, int] = {}
         self.inputs: dict[str, str] = {}
         self.references: dict[int, list[str]] = {}
+        self.size_names: dict[int, list[str]] = {}
         self.cut: dict[str, list[str]] = {}
 
     def _folds(self) -> list[dict[str, int]]:
@@ -197,7 +198,10 @@ class _PiecesGraph:
             "nodes": [*nodes, *outputs],
             "edges": self.edges.rows(),
             "folds": self.folds,
-            "cut": [{"value": name, "readers": self.readers[name]} for name in self._cut_names()],
+            "cut": [
+                {"value": self.naming.path(name), "readers": self.readers[name]}
+                for name in self._cut_names()
+            ],
         }
 
     def _is_drawn(self, piece: Piece) -> bool:
@@ -205,9 +209,6 @@ class _PiecesGraph:
 
     def _cut_names(self) -> list[str]:
         return list(dict.fromkeys(name for names in self.cut.values() for name in names))
-
-    def _is_cut(self, name: str, value: Any) -> bool:
-        return is_size(value) or self.readers.get(name, 0) > MOST_READERS
 
     def _read(self, piece: Piece) -> None:
         target = f"p{self.drawn[piece.index]}"
@@ -220,7 +221,9 @@ class _PiecesGraph:
             writer = self.last_write.get(storage) if storage is not None else None
             if writer is not None:
                 self._connect(writer, piece.index, "write", name)
-            elif self._is_cut(name, value):
+            elif is_size(value):
+                self._size(piece, name)
+            elif self.readers[name] > MOST_READERS:
                 self._refer(piece, name)
             elif name in self.maker:
                 self._connect(self.maker[name], piece.index, "flow", name)
@@ -248,17 +251,21 @@ class _PiecesGraph:
             for each in self.folds
         )
 
+    def _size(self, piece: Piece, name: str) -> None:
+        """A size that a piece reads stands in its label: an edge from it would go everywhere."""
+        names = self.size_names.setdefault(self.drawn[piece.index], [])
+        if name not in names:
+            names.append(name)
+
     def _refer(self, piece: Piece, name: str) -> None:
         names = self.references.setdefault(self.drawn[piece.index], [])
-        shown = self.naming.path(name) if not is_size_input(self.naming, name) else name
+        shown = self.naming.path(name)
         if shown not in names:
             names.append(shown)
         source = self.maker.get(name)
-        if source is not None or name in self.naming.inputs:
-            key = f"p{self.drawn[source]}" if source is not None else "inputs"
-            made = self.cut.setdefault(key, [])
-            if name not in made:
-                made.append(name)
+        made = self.cut.setdefault("inputs" if source is None else f"p{self.drawn[source]}", [])
+        if name not in made:
+            made.append(name)
 
     def _input_nodes(self) -> list[dict[str, Any]]:
         return [
@@ -279,10 +286,13 @@ class _PiecesGraph:
         weights = sum(self.naming.is_weight(name) for name in piece.inputs)
         made = [name for name in self.cut.get(f"p{piece.index}", []) if name in piece.outputs]
         if piece.kind is PieceKind.SPLITTING:
-            lines = [SPLITTING_MARK, shortened(listed(piece.splitting_names, 2), 44)]
+            names = [_short_name(name) for name in piece.splitting_names]
+            lines = [SPLITTING_MARK, shortened(listed(names, 2), 44)]
         else:
             parts = [counted(piece.node_count, "node")]
             parts += [counted(weights, "weight")] if weights else []
+            sizes = self.size_names.get(piece.index, [])
+            parts += [f"size{'' if len(sizes) == 1 else 's'} {', '.join(sizes)}"] if sizes else []
             lines = [str(piece.unique_id), ", ".join(parts)]
         if made:
             lines.append(f"makes {listed(made, 4)} for many")
@@ -318,9 +328,9 @@ class _PiecesGraph:
         return [{"id": "output", "kind": "output", "lines": ["output", text]}] if made else []
 
 
-def is_size_input(naming: Naming, name: str) -> bool:
-    """Whether a value is an input that is a size."""
-    return name in naming.inputs and naming.inputs[name].kind is InputKind.SIZE
+def _short_name(name: str) -> str:
+    """``torch.nn.functional.silu`` is ``silu``; ``demo::attention`` and ``module:layers.*`` stay."""
+    return name if ":" in name else name.rpartition(".")[2]
 
 
 # ------------------------------------------------------------------------------------------ the body of a piece
@@ -384,7 +394,7 @@ class _BodyGraph:
 
     def _operation(self, node: fx.Node) -> None:
         name = canonical_name(node)
-        short = name.rpartition("::")[2] if "::" in name else name.rpartition(".")[2]
+        short = name.rpartition("::")[2] if "::" in name else _short_name(name)
         constants = ", ".join(self._constants(node))
         lines = [f"{short} {shortened(constants, 36)}".rstrip()]
         value = example_value(node)

@@ -274,12 +274,14 @@ def _check_section(checks: Sequence[Check]) -> str:
     if not checks:
         return ""
     rows = [check.row() for check in checks]
-    wrong = sum(check.is_wrong for check in checks)
+    outcomes = [check.outcome.value for check in checks]
+    counts = ", ".join(f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes))
     text = (
-        f"{wrong} of {counted(len(checks), 'size')} gave another result than the model as it is."
-        if wrong
-        else "The compiled model against the model as it is, both edges of every range among the sizes."
+        f"The compiled model and the model as it is, run on the same inputs at {counted(len(checks), 'size')}, both "
+        f"edges of every range among them: {counts}."
     )
+    if "refused" in outcomes:
+        text += " Refused: the compiled model said by itself that it is not right there."
     return section("check", "Equal to eager?", text, table(rows, _CHECKS))
 
 

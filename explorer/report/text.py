@@ -166,7 +166,7 @@ def _timing_lines(compilation: Compilation) -> list[str]:
     rows = views.timing_rows(compilation)
     total = sum(row["seconds"] for row in rows)
     texts = [f"{row['step']} {seconds_text(row['seconds'])}" for row in rows if row["seconds"]]
-    return [_fitting([f"{seconds_text(total)} in all", *texts], " · ")]
+    return [f"{seconds_text(total)}: {', '.join(texts)}" if texts else "nothing was run again"]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -10,10 +10,11 @@ import sympy
 import torch
 
 from explorer.artifacts import CapturedGraph, GuardOrigin, GuardRecord, InputKind, Size, UserTensor
-from explorer.errors import GuardViolation
+from explorer.errors import GuardViolation, InputError
 from explorer.guards.expression import SCALAR_FUNCTIONS, UnknownExpression, python_source
 from explorer.guards.valid import sizes_text, valid_sizes
 from explorer.size_range import SizeRange
+from explorer.stages import inputs
 
 NOT_ACCEPTED = -1
 
@@ -98,7 +99,11 @@ def _tensor_tests(
     expected = each.expected
     scope[f"dtype_{number}"] = expected.dtype
     scope[f"device_{number}"] = expected.device
-    tests = [f"{value}.dtype is dtype_{number}", f"{value}.device == device_{number}"]
+    scope["plain_tensors"] = frozenset(inputs.PLAIN_TENSORS)
+    tests = [f"type({value}) in plain_tensors", f"{value}.dtype is dtype_{number}"]
+    tests += [f"{value}.device == device_{number}", f"not {value}.is_neg()"]
+    if expected.dtype.is_complex:
+        tests.append(f"not {value}.is_conj()")
     shape = ", ".join(_dim_source(dim, names) for dim in expected.shape)
     comma = "," if len(expected.shape) == 1 else ""
     tests.append(f"{value}.shape == ({shape}{comma})")
@@ -170,9 +175,44 @@ def check_tensors(
             wanted = size if isinstance(size, int) else int(size.xreplace(_numbers(points)))
             if tensor.shape[dim] != wanted:
                 raise _shape_violation(captured, expected, dim, int(tensor.shape[dim]), wanted)
+        _refuse_special(tensor, expected.path)
         if not _strides_fit(tensor, expected, points):
             restride.append(each)
     return tuple(restride)
+
+
+def _refuse_special(tensor: torch.Tensor, path: str) -> None:
+    inputs.check_tensors([inputs.TensorLeaf(path, tensor)])
+    if tensor.is_neg() or tensor.is_conj():
+        name = "resolve_neg" if tensor.is_neg() else "resolve_conj"
+        raise InputError(
+            f"{path} is a view that is negated or conjugated when it is read: pass {path}.{name}()."
+        )
+
+
+def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
+    """Refuses what stands where a tensor was at capture: another type, or a tensor of another rank.
+
+    Args:
+        captured: what the graph relies on.
+        scope: parameter name -> value, as the call bound them.
+
+    Raises:
+        InputError: something else than a tensor.
+        GuardViolation: a tensor of another rank.
+    """
+    for expected in captured.user_inputs:
+        try:
+            # Dynamo's own name of the input, such as L['batch']['ids'].
+            value = eval(expected.source, {"__builtins__": {}}, {"L": scope})
+        except Exception:  # a name with helpers of Dynamo's, or a container of another form
+            continue
+        if not isinstance(value, torch.Tensor):
+            raise InputError(
+                f"{expected.path} is a {type(value).__name__}, but was a tensor at capture: pass a tensor."
+            )
+        if value.dim() != len(expected.shape):
+            raise _rank_violation(expected, value)
 
 
 def _numbers(points: Mapping[sympy.Basic, int]) -> dict[sympy.Basic, sympy.Basic]:

@@ -35,6 +35,7 @@ from explorer.stages.capture import CaptureRequest, capture
 from explorer.stages.compile import PieceCompiler
 from explorer.stages.graphs import dotted_path, output_node, placeholders
 from explorer.stages.normalise import normalise
+from explorer.torch_private.hooks import SUBMODULES_AS_TRACED, ModuleWatch
 
 logger = logging.getLogger("explorer")
 _MOST_STATES = 4
@@ -132,11 +133,11 @@ class CompiledModel:
                     self._states.remove(other)
                     self._states.insert(0, other)
                     return other
-            if not _is_parameter_change(reason, runner.receiver_name):
+            if not _asks_for_a_new_capture(reason, runner.receiver_name):
                 if runner.config.guard_policy is GuardPolicy.DROP:
                     return runner
                 raise _state_violation(reason)
-            self._say_once(f"parameter {reason}", f"compiling again: {_parameter_change(reason)}")
+            self._say_once(f"parameter {reason}", f"compiling again: {_shown_change(reason)}")
             fresh = _Runner(self._request, self._rebuild())
             fresh.recording = runner.recording
             self._states.insert(0, fresh)
@@ -180,14 +181,19 @@ def _path_that_requires_grad(args: Any, kwargs: Any) -> str | None:
     return None
 
 
-def _is_parameter_change(reason: str, receiver_name: str) -> bool:
+def _asks_for_a_new_capture(reason: str, receiver_name: str) -> bool:
+    """Whether a parameter, buffer or submodule changed, which eager would follow without a word."""
+    if reason == SUBMODULES_AS_TRACED:
+        return True
     if f"L['{receiver_name}']" not in reason:
         return False
     return reason.startswith("tensor ") or "._parameters[" in reason or "._buffers[" in reason
 
 
-def _parameter_change(reason: str) -> str:
+def _shown_change(reason: str) -> str:
     """Torch's words for a changed parameter, in the user's: ``layers.0.weight: dtype mismatch ...``."""
+    if reason == SUBMODULES_AS_TRACED:
+        return "a submodule is another object"
     text = reason.partition(". Guard failed on")[0]
     found = re.match(r"tensor '(.*?)' (?=\w)", text)
     return f"{dotted_path(found[1])}: {text[found.end() :]}" if found else text
@@ -256,6 +262,7 @@ class _Runner:
         self._simple_count = len(self._names) if plain else -1
         self._cells = tuple(zip(code.co_freevars, function.__closure__ or (), strict=True))
         self._global_state = _global_state()
+        self._watch = ModuleWatch(receiver)
 
     def _prepare_inputs(self) -> None:
         inputs = self.unique.split.normalised.inputs
@@ -299,6 +306,8 @@ class _Runner:
         else:
             held = self.raw.check_state(scope)
             reason = None if held else self.raw.explain_state(scope)
+        if reason is None:
+            reason = self._watch.problem()
         state = _global_state()
         if state != self._global_state:
             names = ("autocast", "default dtype")
@@ -321,7 +330,12 @@ class _Runner:
 
     def call(self, args: Any, kwargs: Any) -> Any:
         """Binds the call, runs the pieces, rebuilds the output."""
-        return self._forward(*self._first, *args, **kwargs)
+        try:
+            return self._forward(*self._first, *args, **kwargs)
+        except (AttributeError, IndexError, TypeError):
+            # The bytecode reads sizes before anything is checked.
+            accept.check_arguments(self.captured, self._scope(args, kwargs))
+            raise
 
     def _run_flat(self, *values: Any) -> Any:
         binding = self._binding

@@ -90,7 +90,9 @@ class BoxedFunction:
 
     boxed = True
 
-    def __init__(self, function: Callable[[list[Any]], Any], artifact: Any, is_direct: bool) -> None:
+    def __init__(
+        self, function: Callable[[list[Any]], Any], artifact: Any, is_direct: bool
+    ) -> None:
         self.function = function
         self.artifact = artifact
         self.is_direct = is_direct

@@ -226,7 +226,9 @@ def call_make_inputs(make_inputs: MakeInputs, sizes: Mapping[str, int]) -> tuple
     except Exception as error:
         raise InputError(f"make_inputs failed for sizes {dict(sizes)}: {error}") from error
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], dict)):
-        raise InputError(f"make_inputs must return (args tuple, kwargs dict), not {type(made).__name__}.")
+        raise InputError(
+            f"make_inputs must return (args tuple, kwargs dict), not {type(made).__name__}."
+        )
     return tuple(made[0]), made[1]
 
 
@@ -365,9 +367,7 @@ def _captured(
         if graph_input.kind is InputKind.USER
     }
     sizes, notes = _sizes(raw, dims, names_of_dim, value_of, leaves)
-    alias = {
-        torch_symbol: size.symbol for size in sizes for torch_symbol in size.torch_symbols
-    }
+    alias = {torch_symbol: size.symbol for size in sizes for torch_symbol in size.torch_symbols}
     guards = _guards(raw, sizes, alias, value_of)
     written = effects.written_inputs(graph)
     user_inputs = tuple(
@@ -392,7 +392,9 @@ def _captured(
 def _empty_capture(model: Callable[..., Any], raw: dynamo.RawCapture) -> CapturedGraph:
     graph = fx.Graph()
     graph.output(())
-    note = "the model runs no tensor operation, so there is nothing to compile: calls run it as it is"
+    note = (
+        "the model runs no tensor operation, so there is nothing to compile: calls run it as it is"
+    )
     return CapturedGraph(graph, (), (), (), (), (note,), (), raw, model)
 
 
@@ -477,16 +479,18 @@ def _sizes(
     for each in dims:
         name = names_of_dim[each.path, each.dim]
         if each.path not in value_of:
-            notes.append(f"{each.path}.size({each.dim}) is not in the graph: the model does not read it")
+            notes.append(
+                f"{each.path}.size({each.dim}) is not in the graph: the model does not read it"
+            )
             continue
         expression = expression_of(value_of[each.path].shape[each.dim])
         if expression is None or isinstance(expression, int):
             raise CaptureError(_frozen_text(raw, each, expression))
-        group = next(
-            (g for g in groups if g["name"] == name or expression in g["symbols"]), None
-        )
+        group = next((g for g in groups if g["name"] == name or expression in g["symbols"]), None)
         if group is None:
-            groups.append({"name": name, "given": each.name, "symbols": [expression], "sources": []})
+            groups.append(
+                {"name": name, "given": each.name, "symbols": [expression], "sources": []}
+            )
             group = groups[-1]
         elif group["name"] != name:
             notes.append(_unified_text(raw, group, each, name))
@@ -571,7 +575,9 @@ def _guards(
         if expression in (sympy.true, sympy.false) or not expression.free_symbols:
             continue  # the equality that made two dims one size; the input check compares both dims
         text = expression_text(expression, names)
-        records.append(GuardRecord(expression, text, GuardOrigin.SHAPE, _user_place(guard.user_stack)))
+        records.append(
+            GuardRecord(expression, text, GuardOrigin.SHAPE, _user_place(guard.user_stack))
+        )
     records = list(dict.fromkeys(records))
     for size in sizes:
         if size.low > 0:
@@ -584,7 +590,10 @@ def _guards(
 
 
 def _user_tensor(
-    graph_input: GraphInput, value: torch.Tensor, alias: Mapping[sympy.Basic, sympy.Basic], written: bool
+    graph_input: GraphInput,
+    value: torch.Tensor,
+    alias: Mapping[sympy.Basic, sympy.Basic],
+    written: bool,
 ) -> UserTensor:
     def dim_of(size: Any) -> int | sympy.Basic:
         expression = expression_of(size)

@@ -105,7 +105,9 @@ def plan_compile(unique: UniquePieces, config: CompilationConfig) -> CompilePlan
     """Lists the artifacts that a configuration asks for; compiles nothing."""
     captured = unique.split.normalised.captured
     dispatch = dispatch_size(captured, config)
-    table = build_range_table(config.compile_ranges_endpoints, config.compile_sizes, config.max_size)
+    table = build_range_table(
+        config.compile_ranges_endpoints, config.compile_sizes, config.max_size
+    )
     ranges, skipped = _served_ranges(captured, dispatch, table, config)
     backend = resolve_backend(config)
     wanted = []
@@ -246,7 +248,9 @@ def _same_code(artifacts: list[Artifact]) -> tuple[tuple[str, tuple[SizeRange, .
 
 def _code_without_names(code: str) -> str:
     """Generated code without comments, symbol names, kernel hashes and the self-test that holds the hint."""
-    code = re.split(r"^def (?:get_args|benchmark_compiled_module)\(", code, maxsplit=1, flags=re.M)[0]
+    code = re.split(r"^def (?:get_args|benchmark_compiled_module)\(", code, maxsplit=1, flags=re.M)[
+        0
+    ]
     lines = [line.partition("#")[0].rstrip() for line in code.splitlines()]
     text = "\n".join(line for line in lines if line)
     text = re.sub(r"\bs\d+\b", "s", text)
@@ -432,8 +436,7 @@ class PieceCompiler:
         replayed = [
             condition
             for condition in shape_conditions(self.captured)
-            if condition.free_symbols <= set(bounds) - constant
-            and _holds_at(condition, values)
+            if condition.free_symbols <= set(bounds) - constant and _holds_at(condition, values)
         ]
         alias = {
             symbol: size.symbol for size in self.captured.sizes for symbol in size.torch_symbols
@@ -450,7 +453,9 @@ class PieceCompiler:
             for symbol in size_symbols(example_value(node)):
                 size = size_of.get(symbol)
                 if size is None:
-                    found[symbol] = Bounds(0, LARGEST_SIZE, 8)  # made in the graph: it may be anything
+                    found[symbol] = Bounds(
+                        0, LARGEST_SIZE, 8
+                    )  # made in the graph: it may be anything
                 elif size.name in fixed:
                     value = fixed[size.name]
                     found[size.symbol] = Bounds(value, value, value)

@@ -1,8 +1,9 @@
 """Step 4: a SplitGraph in, UniquePieces out.
 
-Two compiled pieces are the same when their canonical records are equal. A record holds all that compiled code depends
-on and no names: call targets, constants, dtypes, shapes, strides, devices, which inputs share memory, sizes by their
-relations within the piece, and those conditions on sizes that the compile step replays.
+Two compiled pieces are the same when their canonical records are equal. A record holds all that
+compiled code depends on and no names: call targets, constants, dtypes, shapes, strides, devices,
+which inputs share memory, sizes by their relations within the piece, and those conditions on sizes
+that the compile step replays. Why two pieces are not the same is said by ``stages.explain``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from torch import fx
 
 from explorer.artifacts import (
     CapturedGraph,
-    Difference,
     GuardOrigin,
     Piece,
     PieceKind,
@@ -30,6 +30,7 @@ from explorer.artifacts import (
 from explorer.stages import effects
 from explorer.stages.graphs import example_value, user_location
 from explorer.stages.op_names import function_name
+from explorer.torch_private import ops
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 _BY_TEXT = (torch.dtype, torch.device, torch.memory_format, torch.layout)
@@ -40,15 +41,22 @@ class Record:
     """The canonical record of one piece.
 
     Attributes:
-        nodes: one nested tuple per node.
-        facts: what is known of the sizes: per size whether the dispatch size bounds it, its bounds, and guards.
+        nodes: one nested tuple per node: ``("input", value, memory)``, ``("output", values)``,
+            ``("call", target, args, kwargs, value)``, ``("attribute", value)`` or
+            ``("subgraph", nodes)``.
+        facts: what is known of the sizes: per size whether it picks the range and its bounds, then
+            the conditions on them.
         locations: the user's line of each node.
+        size_names: ``c0``, as sizes are called in the record -> the user's name.
+        fact_texts: each fact in words.
         fingerprint: sha256 of nodes and facts, 64 hex digits.
     """
 
     nodes: tuple[tuple[Any, ...], ...]
     facts: tuple[tuple[Any, ...], ...]
     locations: tuple[SourceLocation | None, ...]
+    size_names: Mapping[str, str]
+    fact_texts: tuple[str, ...]
     fingerprint: str
 
 
@@ -58,7 +66,8 @@ def dedupe(split: SplitGraph, *, enabled: bool = True, dispatch: str | None = No
     Args:
         split: the pieces.
         enabled: False keeps every compiled piece by itself.
-        dispatch: name of the size that picks the range; a piece that depends on another size is not the same.
+        dispatch: name of the size that picks the range; a piece that depends on another size is
+            not the same.
     """
     groups: dict[str, list[Piece]] = {}
     for piece in split.pieces:
@@ -98,9 +107,14 @@ def record_of(piece: Piece, captured: CapturedGraph, dispatch: str | None) -> Re
     writer = _RecordWriter(captured, dispatch)
     nodes = writer.graph_record(piece.graph)
     facts = writer.facts()
-    locations = tuple(user_location(node) for node in piece.graph.nodes)
-    fingerprint = hashlib.sha256(repr((nodes, facts)).encode()).hexdigest()
-    return Record(nodes, facts, locations, fingerprint)
+    return Record(
+        nodes=nodes,
+        facts=tuple(facts),
+        locations=tuple(user_location(node) for node in piece.graph.nodes),
+        size_names=writer.size_names(),
+        fact_texts=tuple(facts.values()),
+        fingerprint=hashlib.sha256(repr((nodes, tuple(facts))).encode()).hexdigest(),
+    )
 
 
 class _RecordWriter:
@@ -126,7 +140,8 @@ class _RecordWriter:
 
     def _node(self, node: fx.Node, index_of: Mapping[fx.Node, int]) -> tuple[Any, ...]:
         if node.op == "placeholder":
-            return ("input", self.value(example_value(node)), self._memory(node))
+            value = example_value(node)
+            return ("input", self.value(value), self._memory(node), _lazy_bits(value))
         if node.op == "output":
             return ("output", self.argument(node.args[0], index_of))
         if node.op == "get_attr":
@@ -134,7 +149,7 @@ class _RecordWriter:
             if isinstance(attribute, fx.GraphModule):
                 return ("subgraph", self._subgraph(attribute))
             return ("attribute", self.argument(attribute, index_of))
-        target = f"Tensor.{node.target}" if node.op == "call_method" else function_name(node.target)
+        target = f"Tensor.{node.target}" if node.op == "call_method" else target_text(node.target)
         return (
             "call",
             target,
@@ -161,7 +176,8 @@ class _RecordWriter:
         if isinstance(value, fx.Node):
             return ("node", index_of[value])
         if isinstance(value, _PLAIN):
-            return value if type(value) in (int, str, bool, type(None)) else repr(value)
+            plain = type(value) in (int, str, bool, type(None))
+            return value if plain else (type(value).__name__, repr(value))
         if isinstance(value, torch.SymInt):
             return ("size", self.size(value))
         if isinstance(value, tuple | list):
@@ -176,8 +192,10 @@ class _RecordWriter:
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
-        if type(value).__repr__ is object.__repr__:
-            # No stable text: such a piece equals only itself, while the object lives.
+        if callable(value):
+            return ("function", target_text(value))
+        if type(value).__repr__ is object.__repr__ or hasattr(value, "__array__"):
+            # No text that says all: such a piece equals only itself, while the object lives.
             return ("object", type(value).__qualname__, id(value))
         return (type(value).__qualname__, repr(value))
 
@@ -229,113 +247,49 @@ class _RecordWriter:
             return repr(value)
         return type(value).__qualname__
 
-    def facts(self) -> tuple[tuple[Any, ...], ...]:
-        """What the compile step may rely on about the piece's own sizes."""
-        found: list[tuple[Any, ...]] = []
+    def size_names(self) -> dict[str, str]:
+        """``c0`` -> the user's name of the size."""
+        name_of = {size.symbol: size.name for size in self.captured.sizes}
+        return {
+            f"c{number}": name_of.get(symbol, str(symbol))
+            for symbol, number in self.number_of.items()
+        }
+
+    def facts(self) -> dict[tuple[Any, ...], str]:
+        """What the compile step may rely on about the piece's own sizes, each with the same in words."""
+        found: dict[tuple[Any, ...], str] = {}
+        size_of = {size.symbol: size for size in self.captured.sizes}
         for symbol, number in self.number_of.items():
-            size = next((each for each in self.captured.sizes if each.symbol == symbol), None)
+            size = size_of.get(symbol)
             if size is None:
-                found.append((f"c{number}", "made in the graph"))
-            else:
-                role = "dispatch" if size.name == self.dispatch else "free"
-                found.append((f"c{number}", role, size.low, size.high))
+                found[f"c{number}", "made in the graph"] = f"{symbol} is made in the graph"
+                continue
+            bounds = f"{size.low} to {'any size' if size.high is None else size.high}"
+            is_dispatch = size.name == self.dispatch
+            role, word = ("dispatch", "picks") if is_dispatch else ("free", "does not pick")
+            text = f"{size.name} {word} the size range, {bounds}"
+            found[f"c{number}", role, size.low, size.high] = text
         own = set(self.number_of)
-        for guard in self.captured.guards:
-            if guard.origin is not GuardOrigin.RANGE and guard.expression.free_symbols <= own:
-                found.append(("guard", self._expression_text(guard.expression)))
-        return tuple(found)
+        guards = {
+            ("guard", self._expression_text(guard.expression)): guard.text
+            for guard in self.captured.guards
+            if guard.origin is not GuardOrigin.RANGE and guard.expression.free_symbols <= own
+        }
+        return found | dict(sorted(guards.items()))
 
 
-# ----------------------------------------------------------------------------------------------- why they differ
+def _lazy_bits(value: Any) -> tuple[bool, bool] | None:
+    """Whether a tensor still has to be conjugated or negated when it is read; strides do not show it."""
+    return (value.is_conj(), value.is_neg()) if isinstance(value, torch.Tensor) else None
 
 
-def explain_difference(
-    a: Piece, b: Piece, captured: CapturedGraph, dispatch: str | None = None
-) -> tuple[Difference, ...]:
-    """In words, what makes two pieces differ; empty when they are the same.
+def target_text(target: Any) -> str:
+    """A function's name where that says which one it is; with its identity where it does not.
 
-    The first difference comes first; later ones that follow from it are left out.
+    A function that is no part of torch can be another one under the same name: made in a closure,
+    or defined again in a notebook. A piece that calls it equals only pieces that call this object.
     """
-    if a.kind is not b.kind:
-        return (Difference("kind", a.kind.value, b.kind.value),)
-    first, second = record_of(a, captured, dispatch), record_of(b, captured, dispatch)
-    if first.fingerprint == second.fingerprint:
-        return ()
-    found: list[Difference] = []
-    if len(first.nodes) != len(second.nodes):
-        found.append(
-            Difference("length", f"{a.node_count} nodes in {a.name}", f"{b.node_count} in {b.name}")
-        )
-    for index, (left, right) in enumerate(zip(first.nodes, second.nodes, strict=False)):
-        if left != right:
-            places = (first.locations[index], second.locations[index])
-            known = tuple(place for place in places if place is not None)
-            found.append(_node_difference(left, right, known))
-            break
-    if first.facts != second.facts:
-        found.append(_fact_difference(first.facts, second.facts))
-    return tuple(found)
-
-
-def _node_difference(
-    left: tuple[Any, ...], right: tuple[Any, ...], places: tuple[SourceLocation, ...]
-) -> Difference:
-    if left[0] != right[0] or left[0] in ("output", "subgraph", "attribute"):
-        return Difference("node", _shown(left), _shown(right), places)
-    if left[0] == "call" and left[1] != right[1]:
-        return Difference("node", str(left[1]), str(right[1]), places)
-    if left[0] == "call" and left[2:4] != right[2:4]:
-        return _argument_difference(left, right, places)
-    value_a, value_b = (left[1], right[1]) if left[0] == "input" else (left[4], right[4])
-    if value_a != value_b:
-        return _value_difference(value_a, value_b, left, places)
-    return Difference("alias", f"memory group {left[2]}", f"memory group {right[2]}", places)
-
-
-def _argument_difference(
-    left: tuple[Any, ...], right: tuple[Any, ...], places: tuple[SourceLocation, ...]
-) -> Difference:
-    pairs = list(zip(_flat(left[2:4]), _flat(right[2:4]), strict=False))
-    for one, other in pairs:
-        if one != other:
-            hint = ""
-            if isinstance(one, str) and isinstance(other, str):
-                hint = "A text argument is part of the graph, so each one makes a graph of its own."
-            return Difference(
-                "constant", f"{one!r} in {left[1]}", f"{other!r} in {right[1]}", places, hint
-            )
-    return Difference("node", _shown(left), _shown(right), places)
-
-
-def _flat(value: Any) -> list[Any]:
-    if isinstance(value, tuple):
-        return [item for part in value for item in _flat(part)]
-    return [value]
-
-
-def _value_difference(
-    value_a: Any, value_b: Any, record: tuple[Any, ...], places: tuple[SourceLocation, ...]
-) -> Difference:
-    where = "an input" if record[0] == "input" else str(record[1])
-    kinds = ("dtype", "device", "shape", "stride", "storage offset")
-    if isinstance(value_a, tuple) and isinstance(value_b, tuple) and len(value_a) == len(value_b) == 5:
-        for kind, one, other in zip(kinds, value_a, value_b, strict=True):
-            if one != other:
-                return Difference(kind, f"{one} in {where}", f"{other} in {where}", places)
-    return Difference("value", f"{value_a} in {where}", f"{value_b} in {where}", places)
-
-
-def _fact_difference(left: tuple[Any, ...], right: tuple[Any, ...]) -> Difference:
-    only_a = [fact for fact in left if fact not in right]
-    only_b = [fact for fact in right if fact not in left]
-    guards = any(fact[0] == "guard" for fact in [*only_a, *only_b])
-    kind = "guard" if guards else "symbol"
-    return Difference(kind, _facts_text(only_a), _facts_text(only_b))
-
-
-def _facts_text(facts: list[tuple[Any, ...]]) -> str:
-    return "; ".join(" ".join(str(part) for part in fact) for fact in facts) or "nothing"
-
-
-def _shown(record: tuple[Any, ...]) -> str:
-    return str(record[1]) if record[0] == "call" else str(record[0])
+    name = function_name(target)
+    if ops.is_torch_function(target):
+        return name
+    return f"{name} {getattr(target, '__qualname__', '')} {id(target)}"

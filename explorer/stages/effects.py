@@ -21,14 +21,14 @@ _IN_PLACE_OPERATORS = frozenset(
 _ALLOCATING_FUNCTIONS = frozenset({torch.empty, torch.empty_like, torch.empty_strided})
 _ALLOCATING_METHODS = frozenset({"new_empty", "new_empty_strided"})
 # They update running statistics, or renormalise a table, without a trailing underscore.
-_WRITE_UNDER_OPTIONS = frozenset({"batch_norm", "instance_norm", "embedding", "embedding_bag"})
+_WRITE_UNDER_OPTIONS = ("batch_norm", "instance_norm", "embedding", "embedding_bag")
 
 
 def is_allocation(node: fx.Node) -> bool:
     """Whether a node only makes memory without a defined content."""
     if node.op == "call_method":
         return node.target in _ALLOCATING_METHODS
-    if node.op != "call_function":
+    if node.op != "call_function" or "out" in node.kwargs:
         return False
     if ops.is_operator(node.target):
         return ops.operator_names(node.target)[0].startswith(("aten::empty", "aten::new_empty"))
@@ -51,14 +51,14 @@ def written_nodes(node: fx.Node) -> tuple[fx.Node, ...]:
         return _tensors(node.args[:1])
     written = _tensors([node.kwargs.get("out")])
     name = getattr(target, "__name__", "")
-    if node.kwargs.get("inplace") or (name.endswith("_") and not name.startswith("_")):
+    if node.kwargs.get("inplace") or (name.endswith("_") and not name.endswith("__")):
         return written + _tensors(node.args[:1])
-    if name in _WRITE_UNDER_OPTIONS or ops.is_higher_order(target):
+    if name.endswith(_WRITE_UNDER_OPTIONS) or ops.is_higher_order(target):
         return written + node_tensors(node)
     if _has_inplace_flag(target, node):
         return written + _tensors(node.args[:1])
-    known = id(target) in ops.public_functions() or type(target).__module__ == "builtins"
-    return written if known or _is_plain_operator(target) else node_tensors(node)
+    known = id(target) in ops.public_paths() or ops.is_torch_builtin(target)
+    return written if known else node_tensors(node)
 
 
 def _written_by_method(node: fx.Node) -> tuple[fx.Node, ...]:
@@ -84,10 +84,6 @@ def _has_inplace_flag(target: Any, node: fx.Node) -> bool:
         return False
     position = code.co_varnames.index("inplace")
     return position < len(node.args) and node.args[position] is True
-
-
-def _is_plain_operator(target: Any) -> bool:
-    return getattr(target, "__module__", None) in ("_operator", "operator", "math", "builtins")
 
 
 def node_tensors(node: fx.Node) -> tuple[fx.Node, ...]:

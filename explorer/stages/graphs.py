@@ -111,9 +111,11 @@ def is_tuple_getitem(node: fx.Node) -> bool:
     if node.op != "call_function" or getattr(node.target, "__name__", "") != "getitem":
         return False
     container = node.args[0]
-    return isinstance(container, fx.Node) and isinstance(
-        example_value(container), tuple | list
-    ) and not isinstance(example_value(container), torch.Size)
+    return (
+        isinstance(container, fx.Node)
+        and isinstance(example_value(container), tuple | list)
+        and not isinstance(example_value(container), torch.Size)
+    )
 
 
 def copy_graph(graph: fx.Graph) -> tuple[fx.Graph, dict[fx.Node, fx.Node]]:

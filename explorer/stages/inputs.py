@@ -20,7 +20,7 @@ from explorer.errors import ConfigError, InputError
 
 SMALLEST_CAPTURE_SIZE = 2
 _GROWN_SIZE = 8
-_PLAIN_TENSORS = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
+PLAIN_TENSORS = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,9 @@ def _children(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, list | tuple):
         return [(f"[{index}]", item) for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [(f".{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return [
+            (f".{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)
+        ]
     return []
 
 
@@ -121,7 +123,8 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor, str], torch.Tensor],
     items = [item for _, item in children]
     if isinstance(value, dict):
         changed = copy.copy(value)
-        changed.update(zip(value, items, strict=True))
+        for key, item in zip(value, items, strict=True):
+            changed[key] = item  # a ModelOutput refuses update()
         return changed
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*items)
@@ -190,7 +193,9 @@ def dynamic_dims(
                 index = _checked_dim(field, leaf, dim)
                 before = found.get((leaf.path, index))
                 name = name or (before.name if before else None)
-                is_unbacked = field == "mark_unbacked_dims" or (before.unbacked if before else False)
+                is_unbacked = field == "mark_unbacked_dims" or (
+                    before.unbacked if before else False
+                )
                 found[leaf.path, index] = DynamicDim(leaf.path, index, name, is_unbacked)
     _check_named_sizes(found.values(), {leaf.path: leaf.tensor for leaf in leaves})
     return tuple(found.values())
@@ -221,7 +226,9 @@ def _leaf_at(
         )
     near = difflib.get_close_matches(path, [*known, *names], n=3, cutoff=0.3)
     hint = f"; nearest: {', '.join(near)}" if near else ""
-    raise ConfigError(f"{field} names {path!r}, which is no argument; tensors are at {_listed(known)}{hint}.")
+    raise ConfigError(
+        f"{field} names {path!r}, which is no argument; tensors are at {_listed(known)}{hint}."
+    )
 
 
 def _listed(names: list[str]) -> str:
@@ -284,7 +291,7 @@ def check_tensors(leaves: Iterable[TensorLeaf]) -> None:
     """
     for leaf in leaves:
         tensor = leaf.tensor
-        if type(tensor) not in _PLAIN_TENSORS:
+        if type(tensor) not in PLAIN_TENSORS:
             raise InputError(
                 f"{leaf.path} is a {type(tensor).__name__}, a tensor subclass, which is not supported: "
                 f"pass a plain torch.Tensor."

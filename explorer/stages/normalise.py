@@ -57,14 +57,11 @@ class _Rewriter:
     def __init__(self, graph: fx.Graph, captured: CapturedGraph) -> None:
         self.graph = graph
         self.rewrites: list[Rewrite] = []
+        self.erased: set[fx.Node] = set()
         self.alias: dict[sympy.Basic, sympy.Basic] = {
             symbol: size.symbol for size in captured.sizes for symbol in size.torch_symbols
         }
         self.node_of: dict[sympy.Basic, fx.Node] = {}
-        for node in graph.nodes:
-            expression = self.expression(example_value(node))
-            if isinstance(expression, sympy.Symbol):
-                self.node_of.setdefault(expression, node)
 
     def expression(self, value: Any) -> sympy.Basic | int | None:
         """A size expression over the primary symbols."""
@@ -73,27 +70,39 @@ class _Rewriter:
             return expression.xreplace(self.alias)
         return expression
 
+    def _note_base_size(self, node: fx.Node) -> None:
+        """Remembers the first node that has a base size. Nodes are noted in order, so what is noted is there already."""
+        expression = self.expression(example_value(node))
+        if isinstance(expression, sympy.Symbol):
+            self.node_of.setdefault(expression, node)
+
     def fold_sizes(self) -> None:
         """Replaces every ``torch.Size`` by a tuple of numbers and size nodes."""
+        self.node_of = {}
         for node in list(self.graph.nodes):
-            if node.op not in ("call_method", "call_function"):
-                continue
             size = example_value(node)
-            if isinstance(size, torch.Size):
+            if node in self.erased:
+                continue
+            if node.op in ("call_method", "call_function") and isinstance(size, torch.Size):
                 self._fold_size(node, size)
+            else:
+                self._note_base_size(node)
 
     def _fold_size(self, node: fx.Node, size: torch.Size) -> None:
         readers = tuple(user.name for user in node.users)
-        dims = [self.expression(dim) for dim in size]
+        given = _items_given(node)
         for user in list(node.users):
             with self.graph.inserting_before(user):
-                values = tuple(self._value_of(dim, node, index) for index, dim in enumerate(dims))
+                values = tuple(
+                    self._value_of(dim, node, index) if given is None else given[index]
+                    for index, dim in enumerate(size)
+                )
             if _is_getitem_of(user, node):
                 self._replace_by_item(user, values)
             else:
                 _replace_argument(user, node, values)
-        self.graph.erase_node(node)
-        text = f"{node.name} was a whole size; its readers take {len(dims)} separate dims"
+        self._erase(node)
+        text = f"{node.name} was a whole size; its readers take {len(size)} separate dims"
         self.rewrites.append(Rewrite("size", node.name, readers, text))
 
     def _replace_by_item(self, user: fx.Node, values: tuple[Any, ...]) -> None:
@@ -101,17 +110,22 @@ class _Rewriter:
         item = values[index]  # type: ignore[index]
         for reader in list(user.users):
             _replace_argument(reader, user, item)
-        self.graph.erase_node(user)
+        self._erase(user)
 
-    def _value_of(self, dim: sympy.Basic | int | None, size_node: fx.Node, index: int) -> Any:
+    def _erase(self, node: fx.Node) -> None:
+        self.graph.erase_node(node)
+        self.erased.add(node)
+
+    def _value_of(self, size: Any, size_node: fx.Node, index: int) -> Any:
+        """One dim of a tensor: a number, nodes that compute it from base sizes, or a question to the tensor."""
+        dim = self.expression(size)
         if dim is None or isinstance(dim, int):
             return dim
         built = self._build(dim)
         if built is not None:
             return built
-        tensor = size_node.args[0]
-        node = self.graph.call_function(torch.ops.aten.sym_size.int, (tensor, index))
-        node.meta["example_value"] = example_value(size_node)[index]
+        node = self.graph.call_function(torch.ops.aten.sym_size.int, (size_node.args[0], index))
+        node.meta["example_value"] = size
         return node
 
     def _build(self, expression: sympy.Basic) -> Any:
@@ -121,7 +135,7 @@ class _Rewriter:
         if expression.is_Integer:
             return int(expression)
         function = _OPERATOR_OF.get(type(expression).__name__)
-        if type(expression).__name__ == "Pow" and expression.args[1].is_Integer:
+        if type(expression).__name__ == "Pow" and expression.args[1].is_nonnegative:
             function = operator.pow
         if function is None:
             return None
@@ -143,17 +157,15 @@ class _Rewriter:
         return result
 
     def merge_symbols(self) -> None:
-        """Makes every node that equals a base size, or a number, that size's first node or the number."""
+        """Replaces what equals a base size by that size's first node, and what a tensor tells by what computes it."""
+        self.node_of = {}
         for node in list(self.graph.nodes):
-            value = example_value(node)
-            if not isinstance(value, torch.SymInt) or not node.users:
+            if not isinstance(example_value(node), torch.SymInt) or not node.users:
+                self._note_base_size(node)
                 continue
-            expression = self.expression(value)
-            if isinstance(expression, int):
-                replacement: Any = expression
-            else:
-                replacement = self.node_of.get(expression) if expression is not None else None
-            if replacement is None or replacement is node:
+            replacement = self._replacement(node)
+            if replacement is None:
+                self._note_base_size(node)
                 continue
             readers = tuple(user.name for user in node.users)
             for user in list(node.users):
@@ -161,10 +173,22 @@ class _Rewriter:
             text = f"{node.name} equals {replacement}, which its readers take instead"
             self.rewrites.append(Rewrite("symbol", node.name, readers, text))
 
+    def _replacement(self, node: fx.Node) -> Any:
+        """What readers of a size can take instead; None when there is nothing better."""
+        expression = self.expression(example_value(node))
+        if expression is None or isinstance(expression, int):
+            return expression
+        if isinstance(expression, sympy.Symbol):
+            return self.node_of.get(expression)
+        if all(isinstance(example_value(each), torch.SymInt) for each in node.all_input_nodes):
+            return None
+        with self.graph.inserting_before(node):
+            return self._build(expression)
+
     def drop_unread(self) -> None:
         """Erases size computations that nothing reads any more."""
         for node in reversed(list(self.graph.nodes)):
-            computed = node.op in ("call_function", "call_method")
+            computed = node.op in ("call_function", "call_method") and node.target != "item"
             if computed and not node.users and isinstance(example_value(node), torch.SymInt):
                 self.graph.erase_node(node)
 
@@ -201,6 +225,21 @@ class _Rewriter:
 
 def _hint(value: Any) -> Any:
     return example_value(value) if isinstance(value, fx.Node) else value
+
+
+def _items_given(node: fx.Node) -> tuple[Any, ...] | None:
+    """The dims that a slice, a sum or a copy of earlier sizes spells out already; None when it asks a tensor."""
+    try:
+        if node.op == "call_function" and node.target in (operator.getitem, operator.add):
+            given = node.target(*node.args)
+        elif node.op == "call_function" and node.target in (torch.Size, tuple, list):
+            (given,) = node.args
+        else:
+            return None
+    except (TypeError, IndexError, ValueError):  # of a node, not of the tuple that it stood for
+        return None
+    whole = isinstance(given, tuple | list) and len(given) == len(example_value(node))
+    return tuple(given) if whole else None
 
 
 def _is_getitem_of(user: fx.Node, node: fx.Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,16 +13,25 @@ from torch import fx
 from explorer.torch_private import ops
 
 # Dynamo writes ``a + b`` as operator.add; the dispatcher knows it as aten::add.
-_ATEN_OF_OPERATOR = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "getitem": ""}
+_ATEN_OF_OPERATOR = {
+    "truediv": "div",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "getitem": "",
+    "setitem": "",
+}
+_IN_PLACE = (*_ATEN_OF_OPERATOR, "add", "sub", "mul", "matmul", "pow")
 
 
 def canonical_name(node: fx.Node) -> str:
     """The name shown for a node: ``ns::op.overload``, a public torch path, ``Tensor.view`` or ``operator.add``."""
     if node.op == "call_method":
         return f"Tensor.{node.target}"
-    if node.op == "call_function":
-        return function_name(node.target)
-    return f"{node.op}:{node.target}"
+    if node.op != "call_function":
+        return f"{node.op}:{node.target}"
+    if node.target is getattr and len(node.args) == 2 and isinstance(node.args[1], str):
+        return f"Tensor.{node.args[1]}"
+    return function_name(node.target)
 
 
 def function_name(target: Any) -> str:
@@ -29,9 +39,12 @@ def function_name(target: Any) -> str:
     if ops.is_operator(target):
         names = ops.operator_names(target)
         return names[0] if names[-1].endswith(".default") else names[-1]
-    public = ops.public_functions().get(id(target))
+    if ops.is_higher_order(target):
+        name = ops.higher_order_name(target)
+        return f"torch.{name}" if hasattr(torch, name) else f"higher_order::{name}"
+    public = ops.public_paths().get(id(target))
     if public is not None:
-        return public
+        return public[0]
     module = getattr(target, "__module__", None) or ""
     name = getattr(target, "__name__", None) or str(target)
     if module == "_operator":
@@ -43,34 +56,52 @@ def names_of(node: fx.Node) -> tuple[str, ...]:
     """Every name under which a node can be asked for, canonical first."""
     canonical = canonical_name(node)
     names = [canonical]
-    if node.op == "call_method":
-        name = str(node.target)
+    target: Any = node.target
+    if canonical.startswith("Tensor."):
+        name = canonical.removeprefix("Tensor.")
         names += [f"torch.Tensor.{name}", f"aten::{name}"]
-        if hasattr(torch, name):
-            names.append(f"torch.{name}")
-    elif node.op == "call_function" and ops.is_operator(node.target):
-        for name in ops.operator_names(node.target):
-            names += [name, f"torch.ops.{name.replace('::', '.')}"]
-    elif node.op == "call_function":
-        names += _function_aliases(canonical)
+        names += [f"torch.{name}"] if callable(getattr(torch, name, None)) else []
+    elif ops.is_operator(target):
+        names += ops.operator_names(target)
+    elif ops.is_higher_order(target):
+        names.append(f"higher_order::{ops.higher_order_name(target)}")
+    else:
+        names += _function_aliases(canonical, ops.public_paths().get(id(target), ()))
     return tuple(dict.fromkeys(names))
 
 
-def _function_aliases(canonical: str) -> list[str]:
+def _function_aliases(canonical: str, paths: tuple[str, ...]) -> list[str]:
+    aliases = list(paths)
+    for path in paths:
+        head, _, name = path.rpartition(".")
+        family = head.rpartition(".")[2]
+        aliases.append(
+            f"aten::{name}" if family in ("torch", "functional") else f"aten::{family}_{name}"
+        )
+        if head == "torch.nn.functional":
+            aliases.append(f"F.{name}")
+            aliases += [f"torch.{name}"] if callable(getattr(torch, name, None)) else []
     head, _, name = canonical.rpartition(".")
-    aliases = [f"aten::{name}", f"torch.{name}"] if head.startswith("torch") else []
-    if head == "torch.nn.functional":
-        aliases.append(f"F.{name}")
     if head == "operator":
-        base = name
-        if name.startswith("i") and name[1:] in ("add", "sub", "mul", "truediv", "floordiv", "mod"):
-            base = name[1:]
-            aten = _ATEN_OF_OPERATOR.get(base, base) + "_"
-        else:
-            aten = _ATEN_OF_OPERATOR.get(base, base)
-        if aten:
-            aliases += [f"aten::{aten}", f"torch.{aten}", f"Tensor.{aten}"]
+        aten = _aten_of_operator(name)
+        aliases += [f"aten::{aten}", f"torch.{aten}", f"Tensor.{aten}"] if aten else []
     return aliases
+
+
+def _aten_of_operator(name: str) -> str:
+    """``div`` of ``truediv``, ``div_`` of ``itruediv``; empty where there is no one op."""
+    if name.startswith("i") and name[1:] in _IN_PLACE:
+        return _ATEN_OF_OPERATOR.get(name[1:], name[1:]) + "_"
+    return _ATEN_OF_OPERATOR.get(name, name)
+
+
+def plain_name(text: str) -> str:
+    """``ns::op`` of ``torch.ops.ns.op``, any other text as it is."""
+    path = text.removeprefix("torch.ops.")
+    if path == text:
+        return text
+    namespace = "higher_order" if path.startswith("higher_order.") else path.partition(".")[0]
+    return f"{namespace}::{path.removeprefix(f'{namespace}.')}"
 
 
 def name_table(nodes: Iterable[fx.Node]) -> dict[str, tuple[fx.Node, ...]]:
@@ -85,16 +116,18 @@ def name_table(nodes: Iterable[fx.Node]) -> dict[str, tuple[fx.Node, ...]]:
 
 def known_names() -> frozenset[str]:
     """Names that exist though they may not occur: registered operators, public functions, tensor methods."""
-    functions = ops.public_functions().values()
+    functions = frozenset(path for paths in ops.public_paths().values() for path in paths)
     short = {f"F.{name.rpartition('.')[2]}" for name in functions if name.startswith("torch.nn.f")}
-    methods = {f"Tensor.{name}" for name in dir(torch.Tensor) if not name.startswith("_")}
-    return frozenset(functions) | ops.registered_names() | short | methods
+    methods = {name for name in dir(torch.Tensor) if not name.startswith("_")}
+    tensor = {f"{head}.{name}" for name in methods for head in ("Tensor", "torch.Tensor")}
+    operators = {f"operator.{name}" for name in dir(operator) if not name.startswith("_")}
+    return functions | ops.registered_names() | short | tensor | operators
 
 
 def nearest(text: str, names: Iterable[str]) -> list[str]:
-    """The three names most like a text."""
-    candidates = list(names)
-    last = text.replace("::", ".").rpartition(".")[2]
+    """The three names most like a text; those that end alike first."""
+    candidates = [name for name in dict.fromkeys(names) if not name.endswith(".default")]
+    last = text.removesuffix(".default").replace("::", ".").rpartition(".")[2]
     same_tail = [name for name in candidates if name.replace("::", ".").rpartition(".")[2] == last]
     close = difflib.get_close_matches(text, candidates, n=3, cutoff=0.0)
     return list(dict.fromkeys([*sorted(same_tail, key=len)[:2], *close]))[:3]

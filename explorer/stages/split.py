@@ -35,6 +35,7 @@ from explorer.stages.graphs import (
     output_node,
     source_lines,
 )
+from explorer.torch_private import ops
 
 MODULE_PREFIX = "module:"
 _LONGEST_NAME = 1000
@@ -82,84 +83,108 @@ def find_splitting_nodes(
     normalised: NormalisedGraph, splitting_ops: Iterable[str]
 ) -> tuple[dict[fx.Node, str], tuple[str, ...]]:
     """Node -> the name that made it a splitting node, and warnings about names that match nothing."""
-    table = op_names.name_table(normalised.graph.nodes)
+    table = op_names.name_table(node for node in normalised.graph.nodes if _can_split(node))
     found: dict[fx.Node, str] = {}
     notes = []
     for text in splitting_ops:
         if len(text) > _LONGEST_NAME:
-            raise UnknownSplittingOp(f"A splitting op's name has {len(text)} characters: that is no op.")
+            raise UnknownSplittingOp(
+                f"A splitting op's name has {len(text)} characters: that is no op."
+            )
         if text.startswith(MODULE_PREFIX):
-            matched = _nodes_of_modules(normalised, text.removeprefix(MODULE_PREFIX), table)
+            matched, note = _nodes_of_modules(normalised, text.removeprefix(MODULE_PREFIX))
         else:
-            matched = dict.fromkeys(table.get(text, ()), "")
-            matched = {node: op_names.canonical_name(node) for node in matched}
-            if not matched:
-                _refuse_unknown(text, table)
+            matched, note = _nodes_of_op(text, table)
         if not matched:
-            notes.append(_never_occurs(text, table))
-            warnings.warn(notes[-1], SplittingOpWarning, stacklevel=4)
+            notes.append(note)
+            warnings.warn(note, SplittingOpWarning, stacklevel=4)
         for node, name in matched.items():
             found.setdefault(node, name)
     return found, tuple(notes)
 
 
-def _refuse_unknown(text: str, table: Mapping[str, Any]) -> None:
+def _can_split(node: fx.Node) -> bool:
+    """Whether a cut at this node has an effect: sizes are computed in every piece, items follow their tuple."""
+    return not (_is_recomputed(node) or is_tuple_getitem(node) or _is_region_border(node))
+
+
+def _nodes_of_op(
+    text: str, table: Mapping[str, tuple[fx.Node, ...]]
+) -> tuple[dict[fx.Node, str], str]:
+    """The nodes that an op's name means, and what to say when there are none."""
+    name = op_names.plain_name(text)
+    matched = {node: op_names.canonical_name(node) for node in table.get(name, ())}
+    if matched:
+        return matched, ""
     known = op_names.known_names()
-    if text in known or text.removeprefix("torch.ops.").replace(".", "::", 1) in known:
-        return
+    if name in known:
+        present = [f"{op} ({count})" for op, count in op_names.occurring(table).items()]
+        return (
+            {},
+            f"the splitting op {text!r} does not occur in the graph; ops present: {_listed(present)}",
+        )
     near = op_names.nearest(text, [*table, *known] if len(text) < 200 else list(table))
     raise UnknownSplittingOp(
-        f"No op is called {text[:200]!r}: the nearest names are {', '.join(near)}. "
+        f"No op is called {text[:200]!r}: the nearest names are {', '.join(near) or 'none'}. "
         f"Accepted are ns::op, ns::op.overload, a public torch name, Tensor.method, and module:glob."
     )
 
 
-def _never_occurs(text: str, table: Mapping[str, tuple[fx.Node, ...]]) -> str:
-    present = op_names.occurring(table)
-    listed = ", ".join(f"{name} ({count})" for name, count in list(present.items())[:20])
-    more = "" if len(present) <= 20 else f" and {len(present) - 20} more"
-    return f"the splitting op {text!r} does not occur in the graph; ops present: {listed or 'none'}{more}"
+def _listed(names: list[str]) -> str:
+    more = "" if len(names) <= 20 else f" and {len(names) - 20} more"
+    return f"{', '.join(names[:20]) or 'none'}{more}"
 
 
-def _nodes_of_modules(
-    normalised: NormalisedGraph, pattern: str, table: Mapping[str, Any]
-) -> dict[fx.Node, str]:
+def _nodes_of_modules(normalised: NormalisedGraph, pattern: str) -> tuple[dict[fx.Node, str], str]:
+    """The nodes traced in the modules that a glob means, and what to say when there are none.
+
+    A module that is never called itself, such as a ``ModuleList``, means all that is inside it.
+    """
     parts = pattern.split(".")
     found: dict[fx.Node, str] = {}
-    seen: set[str] = set()
+    traced: dict[str, None] = {}
     for node in normalised.graph.nodes:
         if node.op in ("placeholder", "output", "get_attr"):
             continue
-        for path in module_paths(node):
-            seen.add(path)
+        for path in _module_prefixes(node):
+            traced.setdefault(path)
             if _glob_matches(parts, path.split(".")):
-                found[node] = f"{MODULE_PREFIX}{path}"
+                if _can_split(node):
+                    found[node] = f"{MODULE_PREFIX}{path}"
                 break
-    if not found:
-        _refuse_unknown_module(normalised, pattern, parts, seen)
-    return found
+    if found:
+        return found, ""
+    existing = _existing_modules(normalised)
+    if any(_glob_matches(parts, name.split(".")) for name in [*existing, *traced]):
+        return {}, (
+            f"the splitting op '{MODULE_PREFIX}{pattern}' does not occur in the graph: no call was traced from that "
+            f"module; modules traced: {_listed(list(traced))}"
+        )
+    near = op_names.nearest(pattern, traced or existing)
+    raise UnknownSplittingOp(
+        f"No module matches {MODULE_PREFIX}{pattern[:200]!r}: the nearest paths are {', '.join(near) or 'none'}."
+    )
+
+
+def _module_prefixes(node: fx.Node) -> list[str]:
+    """Paths of the modules around a node, containers too, outermost first."""
+    found: dict[str, None] = {}
+    for path in module_paths(node):
+        parts = path.split(".")
+        found |= dict.fromkeys(".".join(parts[:count]) for count in range(1, len(parts) + 1))
+    return list(found)
+
+
+def _existing_modules(normalised: NormalisedGraph) -> list[str]:
+    model = normalised.captured.raw.receiver
+    if not isinstance(model, torch.nn.Module):
+        return []
+    return [name for name, _ in model.named_modules() if name]
 
 
 def _glob_matches(pattern: list[str], path: list[str]) -> bool:
     return len(pattern) == len(path) and all(
         fnmatch.fnmatchcase(part, glob) for glob, part in zip(pattern, path, strict=True)
-    )
-
-
-def _refuse_unknown_module(
-    normalised: NormalisedGraph, pattern: str, parts: list[str], traced: set[str]
-) -> None:
-    model = normalised.captured.raw.receiver
-    existing = (
-        [name for name, _ in model.named_modules() if name]
-        if isinstance(model, torch.nn.Module)
-        else []
-    )
-    if any(_glob_matches(parts, name.split(".")) for name in existing):
-        return
-    near = op_names.nearest(pattern, traced or existing)
-    raise UnknownSplittingOp(
-        f"No module matches {MODULE_PREFIX}{pattern[:200]!r}: the nearest paths are {', '.join(near) or 'none'}."
     )
 
 
@@ -176,6 +201,27 @@ def _is_recomputed(node: fx.Node) -> bool:
     return bool(inputs) and all(_is_size(each) for each in inputs)
 
 
+def _is_region_border(node: fx.Node) -> bool:
+    """Whether a node enters or leaves autocast or inference mode."""
+    if node.op != "call_function":
+        return False
+    return ops.region_exit(node.target) is not None or ops.is_region_exit(node.target)
+
+
+def _open_regions(graph: fx.Graph) -> dict[fx.Node, tuple[fx.Node, ...]]:
+    """Node -> the nodes that opened the regions around it, outermost first; nodes outside all are left out."""
+    opened: list[fx.Node] = []
+    found: dict[fx.Node, tuple[fx.Node, ...]] = {}
+    for node in graph.nodes:
+        if not _is_region_border(node):
+            found |= {node: tuple(opened)} if opened else {}
+        elif ops.is_region_exit(node.target):
+            opened = [each for each in opened if each is not node.args[0]]
+        else:
+            opened.append(node)
+    return found
+
+
 def _is_size(node: fx.Node) -> bool:
     return isinstance(example_value(node), torch.SymInt | torch.SymBool | torch.SymFloat)
 
@@ -184,7 +230,9 @@ def _segments(graph: fx.Graph, splitting: Mapping[fx.Node, str]) -> list[_Segmen
     segments: list[_Segment] = []
     segment_of: dict[fx.Node, _Segment] = {}
     for node in graph.nodes:
-        if node.op in ("placeholder", "output", "get_attr") or _is_recomputed(node):
+        if node.op in ("placeholder", "output", "get_attr"):
+            continue
+        if _is_recomputed(node) or _is_region_border(node):
             continue
         if is_tuple_getitem(node) and node.args[0] in segment_of:
             home = segment_of[node.args[0]]  # type: ignore[index]
@@ -243,10 +291,13 @@ class _PieceBuilder:
         kind: PieceKind,
         base_sizes: Mapping[sympy.Basic, fx.Node],
         alias: Mapping[sympy.Basic, sympy.Basic],
+        regions: Mapping[fx.Node, tuple[fx.Node, ...]],
     ) -> None:
         self.is_compiled = kind is PieceKind.COMPILED
         self.base_sizes = base_sizes
         self.alias = dict(alias)
+        self.regions = regions
+        self.entered: list[tuple[fx.Node, fx.Node]] = []
         self.graph = fx.Graph()
         self.new_of: dict[fx.Node, fx.Node] = {}
         self.inputs: dict[fx.Node, None] = {}
@@ -263,9 +314,21 @@ class _PieceBuilder:
             placeholder.meta = dict(node.meta)
             self.new_of[node] = placeholder
         for node in nodes:
+            self._enter_regions(self.regions.get(node, ()))
             self._copy(node)
+        self._enter_regions(())
         self.graph.output(tuple(self.new_of[node] for node in read_elsewhere))
         return self.graph
+
+    def _enter_regions(self, wanted: tuple[fx.Node, ...]) -> None:
+        """Leaves and enters regions until just the wanted ones are open: each piece opens its own again."""
+        while tuple(opener for opener, _ in self.entered) != wanted[: len(self.entered)]:
+            opener, copied = self.entered.pop()
+            leave = ops.region_exit(opener.target)
+            assert leave is not None
+            self.graph.call_function(leave, (copied,))
+        for opener in wanted[len(self.entered) :]:
+            self.entered.append((opener, self.graph.node_copy(opener)))
 
     def _find_inputs(self, node: fx.Node, own: set[fx.Node]) -> None:
         for each in node.all_input_nodes:
@@ -284,19 +347,21 @@ class _PieceBuilder:
         A compiler could not solve ``4*n`` for n. And torch 2.13's compile caches store and test the conditions of an
         artifact only over sizes that are inputs: without them a hit serves code that is wrong for the size.
         """
-        own = set(nodes)
         present = {self._primary(example_value(node)) for node in self.inputs}
         for node in [*self.inputs, *nodes]:
             for symbol in size_symbols(example_value(node)):
                 primary = self.alias.get(symbol, symbol)
                 base = self.base_sizes.get(primary)
-                if primary not in present and base is not None and base not in own:
-                    present.add(primary)
-                    self.inputs[base] = None
+                if primary in present or base is None or base.op != "placeholder":
+                    continue  # a size that the graph makes may be read out later than it shows in a shape
+                present.add(primary)
+                self.inputs[base] = None
 
     def _primary(self, value: Any) -> Any:
         expression = expression_of(value)
-        return expression.xreplace(self.alias) if isinstance(expression, sympy.Basic) else expression
+        return (
+            expression.xreplace(self.alias) if isinstance(expression, sympy.Basic) else expression
+        )
 
     def _copy(self, node: fx.Node) -> fx.Node:
         if node not in self.new_of:
@@ -335,12 +400,13 @@ def _build_pieces(
     alias = {symbol: size.symbol for size in sizes for symbol in size.torch_symbols}
     name_of_symbol = {size.symbol: size.name for size in sizes}
     base_sizes = _base_sizes(normalised, alias)
+    regions = _open_regions(normalised.graph)
     home = {node: index for index, segment in enumerate(segments) for node in segment.nodes}
     returned = {value for value in _flat_output(normalised.graph) if isinstance(value, fx.Node)}
     readers = _readers(normalised.graph, home, returned)
     pieces = []
     for index, segment in enumerate(segments):
-        builder = _PieceBuilder(segment.kind, base_sizes, alias)
+        builder = _PieceBuilder(segment.kind, base_sizes, alias, regions)
         outside = [node for node in segment.nodes if readers.get(node, set()) - {index}]
         graph = builder.build(segment.nodes, outside)
         mentioned: dict[str, None] = {}
@@ -362,7 +428,7 @@ def _build_pieces(
                 size_names=tuple(mentioned),
                 source_lines=source_lines(segment.nodes),
                 modules=tuple(dict.fromkeys(paths)),
-                node_count=len(segment.nodes),
+                node_count=sum(node.op not in ("placeholder", "output") for node in graph.nodes),
                 splitting_names=tuple(dict.fromkeys(names)),
             )
         )

@@ -1,17 +1,24 @@
 """The dispatcher's operators: names, schemas, and whether two fake tensors share memory.
 
 Private names used (torch 2.13.0): ``torch._ops.OpOverload``, ``OpOverloadPacket`` and ``HigherOrderOperator``,
-``torch._C._dispatch_get_all_op_names``, ``torch._C._nn`` (as a module name), ``UntypedStorage._cdata``.
+``torch._C._dispatch_get_all_op_names``, ``torch._C._nn`` (as a module name), ``UntypedStorage._cdata``,
+``_enter_autocast`` and ``_exit_autocast`` of ``torch.amp.autocast_mode``, ``_enter_inference_mode`` and
+``_exit_inference_mode`` of ``torch.autograd.grad_mode``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import BuiltinFunctionType, MappingProxyType
 from typing import Any
 
 import torch
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
+from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
+from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
+
+_EXIT_OF_REGION = {_enter_autocast: _exit_autocast, _enter_inference_mode: _exit_inference_mode}
 
 
 def is_operator(target: Any) -> bool:
@@ -22,6 +29,21 @@ def is_operator(target: Any) -> bool:
 def is_higher_order(target: Any) -> bool:
     """Whether a call target is an operator that takes graphs, such as ``torch.cond``."""
     return isinstance(target, HigherOrderOperator)
+
+
+def region_exit(target: Any) -> Callable[[Any], None] | None:
+    """What ends the region that a call target opens: autocast or inference mode. None of any other target."""
+    return _EXIT_OF_REGION.get(target) if callable(target) else None
+
+
+def is_region_exit(target: Any) -> bool:
+    """Whether a call target ends a region; its argument is the node that opened it."""
+    return target in _EXIT_OF_REGION.values()
+
+
+def higher_order_name(target: Any) -> str:
+    """``cond`` of ``torch.ops.higher_order.cond``."""
+    return str(target.__name__)
 
 
 def overload_of(target: Any) -> OpOverload | None:
@@ -62,20 +84,18 @@ def written_arguments(target: Any) -> tuple[tuple[int, str], ...] | None:
 def registered_names() -> frozenset[str]:
     """Every operator of the dispatcher, as ``ns::op`` and ``ns::op.overload``."""
     names = torch._C._dispatch_get_all_op_names()
-    return frozenset(names) | {name.partition(".")[0] for name in names}
-
-
-def public_functions() -> dict[int, str]:
-    """id of a function -> its public torch path; the shortest path wins.
-
-    A Dynamo graph holds ``torch._C._nn.linear`` where the user wrote ``torch.nn.functional.linear``: they are one object.
-    """
-    return dict(_public_functions())
+    default = {f"{name}.default" for name in names if "." not in name}
+    return frozenset(names) | {name.partition(".")[0] for name in names} | default
 
 
 @lru_cache(maxsize=1)
-def _public_functions() -> tuple[tuple[int, str], ...]:
-    found: dict[int, str] = {}
+def public_paths() -> Mapping[int, tuple[str, ...]]:
+    """id of a function -> its public torch paths, the preferred one first.
+
+    A Dynamo graph holds ``torch._C._nn.linear`` where the user wrote ``torch.nn.functional.linear``: they are one
+    object. And ``torch.conv1d`` is ``torch.nn.functional.conv1d``: that one has two paths.
+    """
+    found: dict[int, list[str]] = {}
     namespaces: list[tuple[str, Any]] = [
         ("torch", torch),
         ("torch.nn.functional", torch.nn.functional),
@@ -85,15 +105,29 @@ def _public_functions() -> tuple[tuple[int, str], ...]:
     ]
     for path, namespace in namespaces:
         for name in dir(namespace):
-            if name.startswith("_"):
-                continue
             value = getattr(namespace, name)
-            if isinstance(value, Callable) and not isinstance(value, type):  # type: ignore[arg-type]
-                found.setdefault(id(value), f"{path}.{name}")
-    return tuple(found.items())
+            if name.startswith("_") or isinstance(value, type) or not callable(value):
+                continue
+            found.setdefault(id(value), []).append(f"{path}.{name}")
+    return MappingProxyType({key: tuple(paths) for key, paths in found.items()})
+
+
+def is_torch_builtin(target: Any) -> bool:
+    """Whether a call target is written in C++ and comes with torch or Python, so that its name tells what it writes."""
+    if not isinstance(target, BuiltinFunctionType):
+        return False
+    module = str(getattr(target, "__module__", None) or "torch")
+    return module.partition(".")[0] in ("torch", "builtins", "math", "_operator")
+
+
+def is_torch_function(target: Any) -> bool:
+    """Whether a call target is an operator or belongs to torch or Python, so that there is one of its name."""
+    if is_operator(target) or is_higher_order(target) or is_torch_builtin(target):
+        return True
+    module = str(getattr(target, "__module__", None))
+    return id(target) in public_paths() or module.partition(".")[0] == "torch"
 
 
 def storage_id(tensor: torch.Tensor) -> int:
     """Equal for two tensors, fake ones too, that share memory."""
     return tensor.untyped_storage()._cdata
-

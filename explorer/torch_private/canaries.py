@@ -1,0 +1,294 @@
+"""One small check per private torch name that this package uses: each raises when the name is gone or behaves otherwise.
+
+Written against torch 2.13.0. ``explorer doctor`` runs them, and so does a test. Names are imported inside the checks, so
+that one that is missing does not hide the others.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import fx
+
+Canary: TypeAlias = tuple[str, Callable[[], None]]
+
+
+def _expect(holds: object, what: str) -> None:
+    if not holds:
+        raise RuntimeError(what)
+
+
+def _takes(function: Callable[..., Any], *names: str) -> None:
+    known = inspect.signature(function).parameters
+    missing = [name for name in names if name not in known]
+    _expect(not missing, f"has no parameter {', '.join(missing)}")
+
+
+def _add_one(x: torch.Tensor) -> torch.Tensor:
+    return x + 1 if x.shape[0] >= 4 else x - 1
+
+
+def _captured() -> Any:
+    """A capture of a function with one dynamic dim and one branch on it, by this package's own code."""
+    from explorer.torch_private import capture
+
+    example = torch.ones(6)
+    capture.mark_backed(example, 0)
+    return capture.trace(_add_one, (example,), {})
+
+
+# ------------------------------------------------------------------------------------------------------- Dynamo
+
+
+def _get_traced_fn() -> None:
+    from torch._dynamo.convert_frame import get_traced_fn
+
+    linear = torch.nn.Linear(2, 2)
+    function, receiver = get_traced_fn(linear)
+    _expect(function.__name__ == "forward", "does not find a module's forward")
+    _expect(receiver is linear, "does not return what the function is bound to")
+
+
+def _fullgraph_capture() -> None:
+    raw = _captured()
+    _expect(raw.graph_module is not None, "backend_input has no graph_module")
+    calls = [node for node in raw.graph_module.graph.nodes if node.op == "call_function"]
+    _expect(len(calls) == 1, "the graph of x + 1 has not one call")
+    _expect(len(raw.example_inputs) == len(raw.sources), "sources and example inputs differ in number")
+    _expect("L['x']" in raw.sources, f"the source of x is not called L['x'] but {raw.sources}")
+
+
+def _node_metadata() -> None:
+    raw = _captured()
+    call = next(node for node in raw.graph_module.graph.nodes if node.op == "call_function")
+    _expect("example_value" in call.meta, "a node has no example_value")
+    _expect("_add_one" in (call.meta.get("stack_trace") or ""), "a node has no stack_trace")
+
+
+def _log_guard() -> None:
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    _takes(ShapeEnv._log_guard, "prefix", "g", "forcing_spec")
+    guards = _captured().shape_guards
+    _expect(len(guards) == 1, "the branch x.shape[0] >= 4 left no single guard")
+    _expect(len(guards[0].user_stack) > 0, "a guard has no user stack")
+
+
+def _forward_callable() -> None:
+    raw = _captured()
+    count = len(raw.example_inputs)
+    _expect(count == 2, "a dynamic dim is not an input of its own")
+
+    def flat(*values: Any) -> tuple[torch.Tensor]:
+        tensor = next(value for value in values if isinstance(value, torch.Tensor))
+        return (tensor * 3,)
+
+    result = raw.bind(flat)(torch.ones(5))
+    _expect(torch.equal(result, torch.full((5,), 3.0)), "a bound capture does not call the function")
+
+
+def _build_guards() -> None:
+    raw = _captured()
+    _expect(raw.check_state({"x": torch.ones(9)}), "the guards refuse a call that fits")
+    _expect(isinstance(raw.explain_state({"x": torch.ones(9)}), str), "check_verbose has no text")
+
+
+def _hooks() -> None:
+    from torch._dynamo.hooks import Hooks
+
+    _takes(Hooks, "guard_filter_fn")
+
+
+def _dynamo_config() -> None:
+    import torch._dynamo.config as config
+    import torch.fx.experimental._config as fx_config
+
+    for name in ("automatic_dynamic_shapes", "assume_static_by_default", "skip_nnmodule_hook_guards"):
+        _expect(hasattr(config, name), f"torch._dynamo.config has no {name}")
+    _expect(hasattr(fx_config, "backed_size_oblivious"), "there is no backed_size_oblivious")
+    before = config.automatic_dynamic_shapes
+    with config.patch(automatic_dynamic_shapes=not before):
+        _expect(config.automatic_dynamic_shapes is not before, "patch does not set")
+    _expect(config.automatic_dynamic_shapes is before, "patch does not restore")
+
+
+def _metrics_context() -> None:
+    from torch._dynamo.utils import dynamo_timed, get_metrics_context
+
+    with get_metrics_context(), dynamo_timed("piecewise_explorer_canary"):
+        pass
+
+
+def _tracing_context() -> None:
+    from torch._guards import TracingContext
+
+    _expect(callable(TracingContext.extract_stack), "there is no extract_stack")
+
+
+def _exceptions() -> None:
+    from torch._dynamo import exc
+
+    names = (
+        "ObservedException TorchDynamoException TorchRuntimeError UncapturedHigherOrderOpError "
+        "Unsupported UserError"
+    )
+    missing = [name for name in names.split() if not hasattr(exc, name)]
+    _expect(not missing, f"has no {', '.join(missing)}")
+
+
+def _mark_unbacked() -> None:
+    from torch._dynamo.decorators import mark_unbacked
+
+    _takes(mark_unbacked, "hint_override", "shape_id")
+
+
+def _compiled_wrapper() -> None:
+    linear = torch.nn.Linear(2, 2)
+    wrapped: Any = torch.compile(linear)
+    _expect(getattr(wrapped, "_orig_mod", None) is linear, "a compiled module has no _orig_mod")
+    function: Any = torch.compile(_add_one)
+    found = getattr(function, "_torchdynamo_orig_callable", None)
+    _expect(found is _add_one, "a compiled function has no _torchdynamo_orig_callable")
+
+
+# -------------------------------------------------------------------------------------------------------- sizes
+
+
+def _shape_env() -> None:
+    import sympy
+
+    from explorer.torch_private.shapes import Bounds, fresh_inputs
+
+    examples = _captured().graph_module.graph.find_nodes(op="placeholder")
+    values = [node.meta["example_value"] for node in examples]
+    size = next(value for value in values if isinstance(value, torch.SymInt))
+    symbol: sympy.Symbol = size.node.expr
+    fresh = fresh_inputs(values, {symbol: Bounds(2, 64, 8)}, [sympy.Ge(symbol, 4)], {})
+    fake = next(value for value in fresh.values if isinstance(value, torch.Tensor))
+    _expect(fresh.added_guards() == (), "a replayed guard counts as added")
+    _expect(bool(fake.shape[0] <= 64), "the bound of a new symbol is not known")
+    _expect(fresh.added_guards() == (), "a test that the bound decides leaves a guard")
+    bool(fake.shape[0] % 8 == 0)
+    _expect(len(fresh.added_guards()) == 1, "a test on a size leaves no guard")
+
+
+def _value_ranges() -> None:
+    from torch.utils._sympy.value_ranges import ValueRanges
+
+    bounds = ValueRanges(2, 64)
+    _expect((int(bounds.lower), int(bounds.upper)) == (2, 64), "lower and upper are not the bounds")
+
+
+def _fake_tensors() -> None:
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode():
+        first = torch.empty(4)
+        second = first.view(2, 2)
+        other = torch.empty(4)
+    keys = [each.untyped_storage()._cdata for each in (first, second, other)]
+    _expect(keys[0] == keys[1] != keys[2], "_cdata does not tell storages apart")
+
+
+def _constant_source() -> None:
+    from torch._dynamo.source import ConstantSource
+
+    _expect(ConstantSource("size_n").name == "size_n", "a source has no plain name")
+
+
+# ---------------------------------------------------------------------------------------------------- operators
+
+
+def _operators() -> None:
+    from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
+
+    packet = torch.ops.aten.add_
+    _expect(isinstance(packet, OpOverloadPacket), "torch.ops.aten.add_ is no OpOverloadPacket")
+    _expect(packet._qualified_op_name == "aten::add_", "_qualified_op_name is not ns::name")
+    overload = packet.Tensor
+    _expect(isinstance(overload, OpOverload), "an overload is no OpOverload")
+    _expect(overload._schema.name == "aten::add_", "_schema.name is not ns::name")
+    _expect(overload._overloadname == "Tensor", "_overloadname is not the overload's name")
+    info = overload._schema.arguments[0].alias_info
+    _expect(info is not None and info.is_write, "a schema does not say what is written")
+    _expect(isinstance(torch.ops.higher_order.cond, HigherOrderOperator), "cond is no operator")
+
+
+def _all_op_names() -> None:
+    names = torch._C._dispatch_get_all_op_names()
+    _expect("aten::add.Tensor" in names, "aten::add.Tensor is not among them")
+
+
+# ----------------------------------------------------------------------------------------------------- Inductor
+
+
+def _inductor_names() -> None:
+    import torch._inductor
+    import torch._inductor.config as config
+    from torch._inductor import exc
+
+    _takes(torch._inductor.standalone_compile, "dynamic_shapes", "options")
+    _takes(torch._inductor.standalone_compile, "aot")
+    _expect("max_autotune" in config.get_config_copy(), "get_config_copy has no max_autotune")
+    missing = [name for name in ("InductorError", "InvalidCxxCompiler") if not hasattr(exc, name)]
+    _expect(not missing, f"torch._inductor.exc has no {', '.join(missing)}")
+    _expect(hasattr(torch.compiler.config, "cache_key_tag"), "there is no cache_key_tag")
+
+
+def _inductor_artifact() -> None:
+    """Compiles one matrix product, which needs no C++ compiler."""
+    from explorer.torch_private import inductor
+
+    graph = fx.Graph()
+    left, right = graph.placeholder("left"), graph.placeholder("right")
+    graph.output((graph.call_function(torch.mm, (left, right)),))
+    module = fx.GraphModule(torch.nn.Module(), graph)
+    values = [torch.ones(4, 4), torch.ones(4, 4)]
+    artifact = inductor.standalone_compile(
+        module, values, fake_mode=None, cache_tag="canary", settings={}
+    )
+    function, is_direct = inductor.boxed_runner(artifact)
+    _expect(torch.equal(function(list(values))[0], torch.full((4, 4), 4.0)), "the result is wrong")
+    _expect(is_direct, "Inductor's own callable is not found, so each call goes the slower way")
+    _expect("mm" in inductor.generated_code(artifact), "the generated code is not found")
+
+
+CANARIES: tuple[Canary, ...] = (
+    ("torch._dynamo.convert_frame.get_traced_fn", _get_traced_fn),
+    ("torch._dynamo.convert_frame.fullgraph_capture", _fullgraph_capture),
+    ("fx.Node.meta['example_value'] and ['stack_trace']", _node_metadata),
+    ("ShapeEnv._log_guard", _log_guard),
+    ("forward_callable of a capture", _forward_callable),
+    ("build_guards of a capture", _build_guards),
+    ("torch._dynamo.hooks.Hooks", _hooks),
+    ("torch._dynamo.config and torch.fx.experimental._config", _dynamo_config),
+    ("torch._dynamo.utils.get_metrics_context and dynamo_timed", _metrics_context),
+    ("torch._guards.TracingContext", _tracing_context),
+    ("torch._dynamo.exc", _exceptions),
+    ("torch._dynamo.decorators.mark_unbacked", _mark_unbacked),
+    ("what torch.compile returns", _compiled_wrapper),
+    ("ShapeEnv", _shape_env),
+    ("torch.utils._sympy.value_ranges.ValueRanges", _value_ranges),
+    ("torch._subclasses.FakeTensorMode and UntypedStorage._cdata", _fake_tensors),
+    ("torch._dynamo.source.ConstantSource", _constant_source),
+    ("torch._ops", _operators),
+    ("torch._C._dispatch_get_all_op_names", _all_op_names),
+    ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
+    ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
+)
+"""What is checked, and the check: it returns nothing, or raises."""
+
+
+def problems() -> dict[str, str]:
+    """Name -> what is wrong with it, in the order of ``CANARIES``; empty when all is well."""
+    found = {}
+    for name, check in CANARIES:
+        try:
+            check()
+        except Exception as error:  # any failure means that the name cannot be relied on
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            found[name] = f"{type(error).__name__}: {lines[0]}"
+    return found
