@@ -14,7 +14,7 @@ import torch
 
 from explorer.artifacts import Artifact, ArtifactOrigin, InputKind, Piece, PieceKind, UniquePiece
 from explorer.report.folding import SPLITTING_MARK, Run, fold
-from explorer.report.graph_view import Naming, graph_view
+from explorer.report.graph_view import Naming, graph_view, is_size
 from explorer.report.wording import (
     counted,
     lines_text,
@@ -24,6 +24,7 @@ from explorer.report.wording import (
     with_short_paths,
 )
 from explorer.size_range import SizeRange, interval_text
+from explorer.stages.graphs import example_value, placeholders
 
 if TYPE_CHECKING:
     import pandas
@@ -163,26 +164,26 @@ def modules_text(piece: Piece) -> str:
 
 
 def piece_rows(compilation: Compilation) -> list[Row]:
-    """One row per piece, in execution order."""
-    weights = {
-        each.name for each in compilation.normalised.inputs if each.kind in _WEIGHTS
+    """One row per piece, in execution order; ``inputs`` are values of other pieces or of the call."""
+    weights = {each.name for each in compilation.normalised.inputs if each.kind in _WEIGHTS}
+    return [_piece_row(piece, weights) for piece in compilation.pieces]
+
+
+def _piece_row(piece: Piece, weights: set[str]) -> Row:
+    given = [node for node in placeholders(piece.graph) if not is_size(example_value(node))]
+    return {
+        "index": piece.index,
+        "unique_id": piece.unique_id,
+        "kind": piece.kind.value,
+        "nodes": piece.node_count,
+        "inputs": sum(node.name not in weights for node in given),
+        "weights": sum(node.name in weights for node in given),
+        "outputs": len(piece.outputs),
+        "sizes": ", ".join(piece.size_names),
+        "splits_at": ", ".join(piece.splitting_names),
+        "modules": modules_text(piece),
+        "source": lines_text(piece.source_lines),
     }
-    return [
-        {
-            "index": piece.index,
-            "unique_id": piece.unique_id,
-            "kind": piece.kind.value,
-            "nodes": piece.node_count,
-            "inputs": sum(name not in weights for name in piece.inputs),
-            "weights": sum(name in weights for name in piece.inputs),
-            "outputs": len(piece.outputs),
-            "sizes": ", ".join(piece.size_names),
-            "splits_at": ", ".join(piece.splitting_names),
-            "modules": modules_text(piece),
-            "source": lines_text(piece.source_lines),
-        }
-        for piece in compilation.pieces
-    ]
 
 
 def group_rows(compilation: Compilation) -> list[Row]:

@@ -202,6 +202,9 @@ def _shown_change(reason: str) -> str:
 def _state_violation(reason: str) -> GuardViolation:
     condition, _, place = reason.partition("#")
     condition = " ".join(condition.split())
+    type_test = re.match(r"___check_type_id\((.*), \d+\), type=<class '(.*)'>", condition)
+    if type_test:
+        condition = f"{dotted_path(type_test[1])} is a {type_test[2]}"
     where = f" (read by: {' '.join(place.split())})" if place else ""
     return GuardViolation(
         f"Something that the captured graph relies on has changed: it holds only where {condition}{where}. "

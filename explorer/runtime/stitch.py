@@ -33,7 +33,7 @@ from explorer.torch_private import ops
 
 PER_CALL = (InputKind.USER, InputKind.SIZE)
 _PLAIN = (bool, int, float, str, type(None))
-_RESERVED = frozenset({"arguments", "clock", "times"}) | frozenset(dir(builtins))
+_RESERVED = frozenset({"arguments", "clock", "times", *SCALAR_FUNCTIONS, *dir(builtins)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +183,11 @@ class _Writer:
         if not dead:
             self.lines.append(f"{assign}{piece.name}([{arguments}])")
             return
-        # The runner empties the list, so a value that only it holds is freed inside the call.
+        # A runner may empty the list, so that a value that only it holds is freed inside the call.
         self.lines.append(f"arguments = [{arguments}]")
         self._drop(dead)
         self.lines.append(f"{assign}{piece.name}(arguments)")
+        self.lines.append("del arguments")
 
     def _drop(self, names: list[str]) -> None:
         if names:

@@ -19,8 +19,12 @@ from explorer.stages.graphs import placeholders
 
 _MOST_OF_A_KIND = 5
 _LONGEST_TEXT = 120
+_VALUE = ("node",)
+_TAGGED = ("float", "complex", "bytes", "ellipsis", "size", "function")
 _TEXT_HINT = "A text argument is part of the graph, so each one makes a graph of its own."
-_SIZE_HINT = "One artifact serves one size range, so pieces share it only where the same size picks it."
+_SIZE_HINT = (
+    "One artifact serves one size range, so pieces share it only where the same size picks it."
+)
 
 
 def explain_difference(
@@ -78,7 +82,7 @@ class _Side:
             return self.names[rest[0]]
         if head in ("tuple", "list", "slice", "dict"):
             return f"{head}({', '.join(self.argument_text(item) for item in rest)})"
-        return str(rest[-1]) if rest else str(head)
+        return _shown(value) if rest else str(head)
 
 
 class _Comparison:
@@ -101,7 +105,9 @@ class _Comparison:
         found = _first(self.calls())
         if not found:
             found = _first(self.constants())
-            found += _first(self.inputs()) or ([] if found else _first(self.wiring()))
+            if len(self.left.inputs) == len(self.right.inputs):
+                found += _first(self.inputs())
+            found = found or _first(self.wiring()) or _first(self.input_count())
             found = found or _first(self.outputs()) or _first(self.results())
             found += self.facts()
         yield from found
@@ -116,9 +122,13 @@ class _Comparison:
         """Calls that one piece makes and the other does not."""
         for calls_a, calls_b in self.changed:
             for a, b in zip_longest(calls_a, calls_b):
-                one = f"no such call in {self.left.piece.name}" if a is None else self.named(a, None)
-                other = f"no such call in {self.right.piece.name}" if b is None else self.named(None, b)
-                yield Difference("node", one, other, self.places(a, b))
+                one = (
+                    f"no such call in {self.left.piece.name}" if a is None else self.named(a, None)
+                )
+                other = (
+                    f"no such call in {self.right.piece.name}" if b is None else self.named(None, b)
+                )
+                yield Difference("call", one, other, self.places(a, b))
 
     def named(self, a: int | None, b: int | None) -> str:
         """The target of a call, of whichever side is given."""
@@ -132,7 +142,7 @@ class _Comparison:
             first, second = self.left.record.nodes[a], self.right.record.nodes[b]
             if first[0] != "call":
                 if first != second:
-                    yield Difference("node", *_subgraph_words(first, second), self.places(a, b))
+                    yield Difference("call", *_subgraph_words(first, second), self.places(a, b))
                 continue
             one, other = _constants_of(first[2:4]), _constants_of(second[2:4])
             if one == other:
@@ -144,13 +154,17 @@ class _Comparison:
                 continue
             x, y = next(pair for pair in zip(one, other, strict=True) if pair[0] != pair[1])
             hint = _TEXT_HINT if isinstance(x, str) and isinstance(y, str) else ""
-            yield Difference("constant", f"{_shown(x)} in {target}", f"{_shown(y)} in {target}", places, hint)
+            yield Difference(
+                "constant", f"{_shown(x)} in {target}", f"{_shown(y)} in {target}", places, hint
+            )
 
     def wiring(self) -> Iterator[Difference]:
         """The same calls with the same constants, but other values passed to them."""
         for a, b in self.pairs:
             used = _references(self.left.record.nodes[a])
-            if [self.partner.get(index) for index in used] != _references(self.right.record.nodes[b]):
+            if [self.partner.get(index) for index in used] != _references(
+                self.right.record.nodes[b]
+            ):
                 texts = (self.left.call_text(a), self.right.call_text(b))
                 yield Difference("argument", *texts, self.places(a, b))
 
@@ -164,10 +178,19 @@ class _Comparison:
                 words = (self.memory_words(self.left, a), self.memory_words(self.right, b))
                 yield Difference("alias", *words, self.places(a, b))
             elif first[3] != second[3]:
-                words = [f"conjugate, negative bits {x[3]} {y}" for x, y in zip((first, second), labels, strict=True)]
+                words = [
+                    f"conjugate, negative bits {x[3]} {y}"
+                    for x, y in zip((first, second), labels, strict=True)
+                ]
                 yield Difference("layout", *words, self.places(a, b))
+
+    def input_count(self) -> Iterator[Difference]:
+        """More values that come in on one side."""
+        words = [
+            f"{side.piece.name} takes {', '.join(side.piece.inputs) or 'nothing'}"
+            for side in (self.left, self.right)
+        ]
         if len(self.left.inputs) != len(self.right.inputs):
-            words = [f"{len(side.inputs)} inputs of {side.piece.name}" for side in (self.left, self.right)]
             yield Difference("input", *words)
 
     def memory_words(self, side: _Side, index: int) -> str:
@@ -180,14 +203,22 @@ class _Comparison:
         return f"input {side.names[index]} shares memory with {', '.join(others)}"
 
     def values(
-        self, value_a: Any, value_b: Any, labels: tuple[str, str], places: tuple[SourceLocation, ...]
+        self,
+        value_a: Any,
+        value_b: Any,
+        labels: tuple[str, str],
+        places: tuple[SourceLocation, ...],
     ) -> Iterator[Difference]:
         """The first of dtype, device, shape, strides and offset that differs."""
         if value_a == value_b:
             return
         kinds, one, other = ("value",), (value_a,), (value_b,)
         if _is_tensor(value_a) and _is_tensor(value_b):
-            kinds, one, other = ("dtype", "device", "shape", "stride", "storage offset"), value_a, value_b
+            kinds, one, other = (
+                ("dtype", "device", "shape", "stride", "storage offset"),
+                value_a,
+                value_b,
+            )
         for kind, x, y in zip(kinds, one, other, strict=True):
             if x != y:
                 texts = (f"{self.left.sized(x)} {labels[0]}", f"{self.right.sized(y)} {labels[1]}")
@@ -250,9 +281,7 @@ def _first(found: Iterable[Difference]) -> list[Difference]:
     return list(kept.values())
 
 
-def _aligned(
-    a: list[str], b: list[str]
-) -> Iterator[tuple[bool, tuple[int, int], tuple[int, int]]]:
+def _aligned(a: list[str], b: list[str]) -> Iterator[tuple[bool, tuple[int, int], tuple[int, int]]]:
     """Stretches of two lists that are the same or not; what both begin and end with is set apart first."""
     start = 0
     while start < min(len(a), len(b)) and a[start] == b[start]:
@@ -273,7 +302,9 @@ def _constants_of(value: Any) -> list[Any]:
     """What is written out in arguments of a record, nodes left out but counted."""
     if isinstance(value, tuple):
         if value[:1] == ("node",):
-            return ["a value"]
+            return [_VALUE]
+        if len(value) == 2 and value[0] in _TAGGED:
+            return [value]
         return [item for part in value for item in _constants_of(part)]
     return [value]
 
@@ -300,12 +331,12 @@ def _subgraph_words(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[st
 def _inner_text(node: tuple[Any, ...]) -> str:
     if node[0] != "call":
         return str(node[0])
-    constants = [_shown(each) for each in _constants_of(node[2:4]) if each not in ("a value", "tuple")]
+    constants = [_shown(each) for each in _constants_of(node[2:4]) if each not in (_VALUE, "tuple")]
     return f"{_target(node)} with {', '.join(constants)}" if constants else _target(node)
 
 
 def _shown(constant: Any) -> str:
-    text = repr(constant)
+    text = str(constant[-1]) if isinstance(constant, tuple) else repr(constant)
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 

@@ -9,6 +9,7 @@ Dynamo can guard on hooks itself (``skip_nnmodule_hook_guards=False``); that too
 from __future__ import annotations
 
 import operator
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ SUBMODULES_AS_TRACED = "its submodules are those of the capture"
 
 
 class ModuleWatch:
-    """What a model's modules and hooks were when it was traced."""
+    """What a model's modules, their hooks and their classes' methods were when it was traced."""
 
     def __init__(self, model: Any) -> None:
         modules = dict(model.named_modules()) if isinstance(model, torch.nn.Module) else {}
@@ -39,6 +40,15 @@ class ModuleWatch:
             for each in modules.values()
             for name, child in each._modules.items()
         ]
+        functions = {
+            (owner, name): value
+            for kind in {type(each) for each in modules.values()}
+            for owner in kind.__mro__
+            if not owner.__module__.startswith(("torch.", "builtins"))
+            for name, value in vars(owner).items()
+            if isinstance(value, FunctionType)
+        }
+        self._functions = tuple((*key, value, value.__code__) for key, value in functions.items())
         self._parents = tuple(slot[0] for slot in slots)
         self._keys = tuple(slot[1] for slot in slots)
         self._children = tuple(slot[2] for slot in slots)
@@ -47,6 +57,9 @@ class ModuleWatch:
         """What has changed since, in words, or None."""
         if any(self._empty) or any(tuple(table.items()) != was for table, was in self._filled):
             return HOOKS_AS_TRACED
+        for owner, name, function, code in self._functions:
+            if vars(owner).get(name) is not function or function.__code__ is not code:
+                return f"{owner.__qualname__}.{name} is the function of the capture"
         try:
             children = map(operator.getitem, self._parents, self._keys)
             same = all(map(operator.is_, children, self._children))

@@ -30,7 +30,7 @@ def _processor() -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that also reads well in a terminal; the first column is text, the rest numbers."""
+    """A Markdown table that also reads well in a terminal; only the first column is text."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:

@@ -64,13 +64,19 @@ class NoOpBackend:
         self, graph: fx.GraphModule, example_inputs: Sequence[Any], **options: Any
     ) -> Callable[..., Any]:
         """A function of one list of inputs, as Inductor's are."""
-        result = tuple(torch.zeros(()) for _ in graph.graph.output_node().args[0])
+        result = (torch.zeros(()),) * (returned_count(graph.graph) or 1)
 
         def run(arguments: list[Any]) -> tuple[torch.Tensor, ...]:
             return result
 
         run.boxed = True  # type: ignore[attr-defined]
         return run
+
+
+def returned_count(graph: fx.Graph) -> int | None:
+    """Length of the tuple that a graph returns; None when it returns a bare value."""
+    returned = graph.output_node().args[0]
+    return len(returned) if isinstance(returned, tuple | list) else None
 
 
 def no_op(*arguments: Any) -> None:
@@ -139,7 +145,7 @@ def split_graph_module(compilation: Compilation) -> fx.GraphModule:
         if node.op not in ("placeholder", "output")
     }
     whole = fx.GraphModule(torch.nn.Module(), compilation.normalised.graph)
-    return split_module(whole, None, lambda node: piece_of[node.name], keep_original_order=True)
+    return split_module(whole, whole, lambda node: piece_of[node.name], keep_original_order=True)
 
 
 def graph_module_calls(compilation: Compilation, values: Mapping[str, Any]) -> dict[str, Call]:
@@ -177,13 +183,12 @@ class _NoOpModule(torch.nn.Module):
 def _constant_runner(module: torch.nn.Module) -> Callable[..., Any]:
     """A function of the same inputs with as many outputs."""
     assert isinstance(module, fx.GraphModule)
-    returned = module.graph.output_node().args[0]
-    value = torch.zeros(())
-    result = (value,) * len(returned) if isinstance(returned, tuple) else value
+    count, value = returned_count(module.graph), torch.zeros(())
+    result = value if count is None else (value,) * count
     return lambda *arguments: result
 
 
-def stock_call(target: CompileTarget, options: Mapping[str, Any] | None) -> Call:
+def stock_call(target: CompileTarget, options: dict[str, Any] | None) -> Call:
     """``torch.compile`` with a backend whose graph does nothing, after its first call."""
     compiles = []
 
@@ -247,9 +252,7 @@ def measure(calls: Mapping[str, Call], repeats: int, batch_seconds: float = 0.00
 def _timing(name: str, number: int, values: list[float]) -> Timing:
     ordered = sorted(values)
     ninth_decile = ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)]
-    return Timing(
-        name, ordered[0], statistics.median(ordered), ninth_decile, number * len(ordered)
-    )
+    return Timing(name, ordered[0], statistics.median(ordered), ninth_decile, number * len(ordered))
 
 
 def report(timings: Sequence[Timing], pieces: int) -> str:
