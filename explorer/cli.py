@@ -1,7 +1,8 @@
 """The ``explorer`` command: arguments in, text on the terminal and an exit code out.
 
-0 all is well · 1 the compiled model is not equal to eager, or ``doctor`` found that the core does not work · 2 a wrong
-argument, or a model that cannot be captured or compiled · 130 stopped by Ctrl-C.
+0 all is well · 1 the compiled model is not equal to eager, or ``doctor`` found that the core does
+not work · 2 a wrong argument, or a model that cannot be captured or compiled · 130 stopped by
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     folder = str(Path.cwd())
-    if folder not in sys.path:  # so that `explorer report my_model:make` finds the module beside you
+    if (
+        folder not in sys.path
+    ):  # so that `explorer report my_model:make` finds the module beside you
         sys.path.insert(0, folder)
     try:
         options = _parser().parse_args(argv)
@@ -58,13 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("explorer: stopped.")
         return STOPPED
     except BrokenPipeError:  # the reader of a pipe went away, as in `explorer doctor | head -1`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (kept open: Python flushes it at exit)
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (Python flushes it at exit)
         return OK
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="explorer", description="A piecewise compiler for PyTorch models: look at what it does."
+        prog="explorer",
+        description="A piecewise compiler for PyTorch models: look at what it does.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser(
@@ -90,7 +94,7 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# ------------------------------------------------------------------------------------------------------- doctor
+# ------------------------------------------------------------------------------------------- doctor
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -101,7 +105,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return OK if doctor.is_healthy(findings) else NOT_EQUAL
 
 
-# ------------------------------------------------------------------------------------------------------- report
+# ------------------------------------------------------------------------------------------- report
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -134,7 +138,9 @@ def _check_output(path: Path) -> None:
     if not folder.is_dir():
         raise ConfigError(f"-o {path}: there is no folder {folder}; make it, or name another file.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"-o {path}: the folder {folder} cannot be written to; name another file.")
+        raise ConfigError(
+            f"-o {path}: the folder {folder} cannot be written to; name another file."
+        )
 
 
 def _with_backend(target: CompileTarget, asked: str | None) -> CompilationConfig:
@@ -152,12 +158,12 @@ def _with_backend(target: CompileTarget, asked: str | None) -> CompilationConfig
         return config
     if asked is not None:
         raise ConfigError(
-            f"The backend 'inductor' needs a C++ compiler on a CPU, and none was found: {GET_COMPILER}; "
-            f"or use --backend eager."
+            f"The backend 'inductor' needs a C++ compiler on a CPU, and none was found: "
+            f"{GET_COMPILER}; or use --backend eager."
         )
     _say(
-        f"No C++ compiler was found, so the pieces run uncompiled (backend 'eager'). To compile them, get one: "
-        f"{GET_COMPILER}."
+        f"No C++ compiler was found, so the pieces run uncompiled (backend 'eager'). "
+        f"To compile them, get one: {GET_COMPILER}."
     )
     return config.replace(backend="eager")
 
@@ -179,7 +185,7 @@ def _quiet() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SplittingOpWarning)
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         yield
 
 
@@ -228,7 +234,9 @@ class _ProgressLine:
         if self.bar is None:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, unit=f" {self.unit}", file=sys.stderr, leave=False, dynamic_ncols=True)
+            self.bar = tqdm(
+                total=total, unit=f" {self.unit}", file=sys.stderr, leave=False, dynamic_ncols=True
+            )
         self.bar.set_description_str(what)
         self.bar.update(done - self.bar.n)
 
@@ -256,20 +264,21 @@ def _check_lines(checks: Sequence[Check]) -> list[str]:
     equal = [check for check in checks if check.outcome is Outcome.EQUAL]
     largest = max((check.max_abs_difference or 0.0 for check in equal), default=0.0)
     lines = [
-        f"eager      equal at {len(equal)} of {counted(len(checks), 'size')}, largest difference {largest:.2g}"
+        f"eager      equal at {len(equal)} of {counted(len(checks), 'size')}, "
+        f"largest difference {largest:.2g}"
     ]
     for check in checks:
         if check.outcome is not Outcome.EQUAL:
             mark = "NOT EQUAL" if check.is_wrong else check.outcome.value
             text = f"{check.sizes_text}: {mark}: {clean(check.problem)}"
             indent = " " * 11
-            lines += textwrap.wrap(text, 110, initial_indent=indent, subsequent_indent=indent + "  ")
+            lines += textwrap.wrap(
+                text, 110, initial_indent=indent, subsequent_indent=indent + "  "
+            )
     return lines
 
 
-def _written(
-    path: Path, session: Session, checks: Sequence[Check], shows: str
-) -> Path:
+def _written(path: Path, session: Session, checks: Sequence[Check], shows: str) -> Path:
     from explorer.report import html
 
     try:

@@ -1,4 +1,4 @@
-"""This machine in, a table out: what the package needs, what is there, and how to get what is missing."""
+"""This machine in, a table out: what is there, what is missing, and how to get it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ TESTED_TORCH = "2.13.0"
 OLDEST_PYTHON = (3, 11)
 
 GET_COMPILER = (
-    "`apt-get install g++`, `dnf install gcc-c++` or `conda install gxx`; one of another name is found through CXX"
+    "`apt-get install g++`, `dnf install gcc-c++` or `conda install gxx`; "
+    "one of another name is found through CXX"
 )
 """How to get a C++ compiler."""
 
@@ -101,7 +102,7 @@ def as_text(findings: tuple[Finding, ...]) -> str:
     return "\n".join([table(rows), "", *advice, *([""] if advice else []), verdict])
 
 
-# ----------------------------------------------------------------------------------------------------- compiler
+# ----------------------------------------------------------------------------------------- compiler
 
 
 def cpp_compiler() -> str | None:
@@ -128,10 +129,17 @@ def _compiler() -> Finding:
         other = next((name for name in ("clang++", "c++") if shutil.which(name)), None)
         advice = f"set CXX={other}" if other else f"get one: {GET_COMPILER}"
         found = f"no {os.environ.get('CXX') or 'g++'}{f', but {other}' if other else ''}"
-        return Finding("C++ compiler", Status.MISSING, found, f"{advice}. Until then use backend='eager' on a CPU.")
+        return Finding(
+            "C++ compiler",
+            Status.MISSING,
+            found,
+            f"{advice}. Until then use backend='eager' on a CPU.",
+        )
     _, version = _runs([program, "--version"])
     include = sysconfig.get_paths()["include"]
-    works, said = _runs([program, "-x", "c++", "-fopenmp", "-fsyntax-only", f"-I{include}", "-"], _PROBE)
+    works, said = _runs(
+        [program, "-x", "c++", "-fopenmp", "-fsyntax-only", f"-I{include}", "-"], _PROBE
+    )
     if works:
         return Finding("C++ compiler", Status.WORKS, version)
     advice = f"it cannot compile what Inductor writes ({said})"
@@ -147,7 +155,7 @@ def _instruction_set() -> Finding:
     return Finding("CPU instructions", Status.WORKS, f"{capability}, {platform.machine()}")
 
 
-# ------------------------------------------------------------------------------------------- Python, torch, parts
+# ----------------------------------------------------------------------------- Python, torch, parts
 
 
 def _version(package: str) -> str | None:
@@ -182,14 +190,18 @@ def _private_names() -> Finding:
         return Finding("torch's inner parts", Status.WORKS, f"{count} passed")
     texts = "; ".join(f"{name}: {problem}" for name, problem in found.items())
     advice = f"{texts}. Install torch {TESTED_TORCH}, or a newer piecewise-explorer."
-    return Finding("torch's inner parts", Status.BROKEN, f"{len(found)} of {len(CANARIES)} failed", advice)
+    return Finding(
+        "torch's inner parts", Status.BROKEN, f"{len(found)} of {len(CANARIES)} failed", advice
+    )
 
 
 def _triton() -> Finding:
     version = _version("triton")
     if version is not None:
         return Finding("triton", Status.WORKS, version)
-    return Finding("triton", Status.MISSING, "not installed", "needed on a GPU only: `pip install triton`.")
+    return Finding(
+        "triton", Status.MISSING, "not installed", "needed on a GPU only: `pip install triton`."
+    )
 
 
 def _gpu() -> Finding:
@@ -231,7 +243,7 @@ def _dot() -> Finding:
     return Finding("dot", Status.WORKS, f"Graphviz {number[0] if number else said}")
 
 
-# -------------------------------------------------------------------------------------------------------- cache
+# -------------------------------------------------------------------------------------------- cache
 
 
 def inductor_cache_folder() -> Path:
@@ -255,9 +267,12 @@ def _cache() -> Finding:
         return Finding("Inductor's cache", Status.MISSING, f"{folder} cannot be written", advice)
     if folder.exists() and _others_may_write(folder):
         advice = (
-            "whoever writes there runs code as you: set TORCHINDUCTOR_CACHE_DIR to a folder of mode 0700 of your own."
+            "whoever writes there runs code as you: set TORCHINDUCTOR_CACHE_DIR to a folder of "
+            "your own, of mode 0700."
         )
-        return Finding("Inductor's cache", Status.WORKS, f"{folder}, which others may write", advice)
+        return Finding(
+            "Inductor's cache", Status.WORKS, f"{folder}, which others may write", advice
+        )
     return Finding("Inductor's cache", Status.WORKS, str(folder))
 
 

@@ -1,4 +1,4 @@
-"""``package.module:factory`` in, a CompileTarget out; or one sentence that says what is wrong with it."""
+"""``package.module:factory`` in, a CompileTarget out; or a sentence that says what is wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def load_target(text: str) -> CompileTarget:
         text: ``package.module:factory``. It is imported, never evaluated.
 
     Raises:
-        ConfigError: the text has another form, or what it names is missing, fails, or returns something else.
+        ConfigError: the text has another form, or what it names is missing, fails, or returns
+            something else.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -34,9 +35,7 @@ def load_target(text: str) -> CompileTarget:
     try:
         target = factory()
     except Exception as error:  # whatever the user's code raises
-        raise ConfigError(
-            f"{text} was called and failed{_place(error)}: {type(error).__name__}: {_first_line(error)}"
-        ) from error
+        raise ConfigError(f"{text} was called and failed{_place(error)}: {_said(error)}") from error
     if not isinstance(target, CompileTarget):
         raise ConfigError(
             f"{text} returned a {type(target).__name__}, not an explorer.CompileTarget: return "
@@ -50,7 +49,7 @@ def _form_text(text: str) -> str:
     if re.search(r"\.py\b|[/\\]", text):
         hint = "it is a path, and a name is wanted: for models/mine.py write models.mine:factory"
     elif ":" not in text:
-        hint = f"the colon is missing: write {shown}:factory, with the name of the function that makes the target"
+        hint = f"the colon is missing: write {shown}:factory, where factory makes the target"
     else:
         hint = "both sides of the colon are Python names, such as sample_models.toy_llama:sample"
     return f"TARGET is package.module:factory, not {shown!r}: {hint}."
@@ -63,15 +62,15 @@ def _imported(name: str) -> ModuleType:
         missing = error.name or name
         if name == missing or name.startswith(f"{missing}."):
             raise ConfigError(
-                f"There is no module {missing!r}: run this in the folder that holds it, or install it."
+                f"There is no module {missing!r}: run this in the folder that holds it, or "
+                f"install it."
             ) from error
         raise ConfigError(
             f"The module {name!r} needs {missing!r}, which is not installed: pip install it."
         ) from error
     except Exception as error:  # whatever the module does when it is imported
         raise ConfigError(
-            f"The module {name!r} fails when it is imported{_place(error)}: "
-            f"{type(error).__name__}: {_first_line(error)}"
+            f"The module {name!r} fails when it is imported{_place(error)}: {_said(error)}"
         ) from error
 
 
@@ -105,6 +104,6 @@ def _place(error: BaseException) -> str:
     return f" at {place_text(SourceLocation(own[-1].filename, own[-1].lineno or 0))}"
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return shortened(clean(lines[0]), 300) if lines else "without a message"
+def _said(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or ["without a message"]
+    return f"{type(error).__name__}: {shortened(clean(lines[0]), 300)}"

@@ -1,4 +1,4 @@
-"""A session in, inputs of other sizes out, and what it answers at them beside the model as it is."""
+"""A session in, inputs of other sizes out, and what it answers there beside eager."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL_SIZES = (1, 2, 3, 17, 64)
 """Sizes that are compared beside the edges of the ranges."""
 
 MOST_TURNING_SIZES = 16
-"""So many sizes at most are compared because a condition turns there; ``n % 8 == 0`` turns everywhere."""
+"""Compared because a condition turns there, at most; ``n % 8 == 0`` turns everywhere."""
 
 LARGEST_COMPARED_SIZE = 8192
 """Larger sizes are left out of a comparison: eager attention needs gigabytes there."""
@@ -37,23 +37,24 @@ TOLERANCES: Mapping[torch.dtype, float] = {
     torch.float16: 1e-2,
     torch.bfloat16: 2e-2,
 }
-"""Element type -> how far equal results may lie apart, relative and absolute; of other types not at all."""
+"""Element type -> how far equal results may lie apart, relative and absolute; others not at all."""
 
 Inputs: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-# -------------------------------------------------------------------------------------------------------- inputs
+# ------------------------------------------------------------------------------------------- inputs
 
 
 def inputs_at(subject: Session | CaptureRequest, sizes: Mapping[str, int]) -> Inputs:
     """Inputs of other sizes: from the user's ``make_inputs``, else the example repeated or sliced.
 
     Args:
-        subject: a session, or what a capture was asked for; a session knows which dims the model made one size.
+        subject: a session, or what a capture was asked for; a session knows which dims the model
+            made one size.
         sizes: size name -> wanted size; one that is left out is as in the example.
 
     Returns:
-        Positional and keyword arguments.
+        Positional and keyword arguments; a tensor whose size does not change is the example's own.
 
     Raises:
         InputError: there is no size of that name, or ``make_inputs`` failed.
@@ -96,9 +97,9 @@ def _check_names(sizes: Mapping[str, int], known: set[str]) -> None:
 def sizes_to_compare(compilation: Compilation) -> list[dict[str, int]]:
     """Sizes at which a fault would show, ascending.
 
-    They are both edges of every range, every exact size, both sides of each place where a condition on the dispatch
-    size begins or ceases to hold, and some small ones. The other dynamic sizes stay as in the example, and then vary
-    one by one.
+    They are both edges of every range, every exact size, both sides of each place where a condition
+    on the dispatch size begins or ceases to hold, and some small ones. The other dynamic sizes stay
+    as in the example, and then vary one by one.
     """
     compiled = compilation.compiled
     if compiled.dispatch is None:
@@ -119,7 +120,7 @@ def sizes_to_compare(compilation: Compilation) -> list[dict[str, int]]:
 
 
 def _turning_sizes(compilation: Compilation) -> list[int]:
-    """Dispatch sizes beside which the captured graph stops or starts being right, the smallest of them."""
+    """Dispatch sizes beside which the captured graph stops or starts being right, ascending."""
     compiled = compilation.compiled
     assert compiled.dispatch is not None
     found = []
@@ -136,7 +137,7 @@ def _other_values(size: Size) -> list[int]:
     return [value for value in dict.fromkeys(values) if value <= high]
 
 
-# ---------------------------------------------------------------------------------------------------- comparison
+# --------------------------------------------------------------------------------------- comparison
 
 
 class Outcome(Enum):
@@ -159,7 +160,8 @@ class Check:
     Attributes:
         sizes: size name -> value.
         outcome: what it came to.
-        max_abs_difference: largest difference of two elements; None when there was nothing to compare.
+        max_abs_difference: largest difference of two elements; None when there was nothing to
+            compare.
         served_by: the range that served the call.
         problem: what went wrong, in words; empty when nothing did.
     """
@@ -185,7 +187,9 @@ class Check:
         known = self.max_abs_difference
         return {
             "sizes": self.sizes_text,
-            "result": f"{self.outcome.value}: {self.problem}" if self.problem else self.outcome.value,
+            "result": f"{self.outcome.value}: {self.problem}"
+            if self.problem
+            else self.outcome.value,
             "difference": None if known is None else f"{known:.2g}",
             "served_by": self.served_by,
         }
@@ -197,7 +201,7 @@ def compare_with_eager(
     *,
     on_check: Callable[[Check], None] | None = None,
 ) -> tuple[Check, ...]:
-    """Runs the latest compilation and the model as it is on equal inputs, in equal states, and compares.
+    """Runs the latest compilation and the model as it is, from equal states, and compares.
 
     Args:
         session: with the compilation.
@@ -219,7 +223,7 @@ def _check(session: Session, sizes: dict[str, int]) -> Check:
         args, kwargs = inputs_at(session, sizes)
     except InputError as error:
         return Check(sizes, Outcome.EAGER_FAILS, problem=_said(error))
-    other_args, other_kwargs = _copied(args, kwargs)
+    (args, kwargs), (other_args, other_kwargs) = _copied(args, kwargs), _copied(args, kwargs)
     state = _State(model)
     try:
         expected = _seen(model, args, kwargs, state)
@@ -335,7 +339,7 @@ def _judged(sizes: Mapping[str, int], expected: _Seen, given: _Seen, served_by: 
 
 
 def _difference(expected: torch.Tensor, given: torch.Tensor) -> tuple[float | None, str]:
-    """The largest difference of two elements, and what is wrong in words, empty when they are equal."""
+    """The largest difference of two elements, and what is wrong in words, if anything."""
     for what in ("dtype", "shape", "device"):
         wanted, got = getattr(expected, what), getattr(given, what)
         if wanted != got:

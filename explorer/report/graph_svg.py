@@ -1,7 +1,7 @@
-"""A graph view in, a static SVG out, laid out by Graphviz; or None and a sentence that says why there is none.
+"""A graph view in, a static SVG out, laid out by Graphviz; or a sentence that says why not.
 
-The picture needs nothing around it: colours are given in the SVG and work on light and dark ground; a page may override
-them, each node has its kind and the number of its colour as classes.
+The picture needs nothing around it: colours are given in the SVG and work on light and dark ground;
+a page may override them, each node has its kind and the number of its colour as classes.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ PALETTE = ("#4c78a8", "#e58606", "#3d9a5f", "#c0518e", "#8a6fc9", "#b09a00", "#1
 """Colours of unique pieces, in order; they start again after the last."""
 
 GET_DOT = (
-    "Graphviz is not installed (its program dot was not found), so graphs are not drawn; get it with "
-    "`apt-get install graphviz`, `dnf install graphviz` or `brew install graphviz`."
+    "Graphviz is not installed (its program dot was not found), so graphs are not drawn; get it "
+    "with `apt-get install graphviz`, `dnf install graphviz` or `brew install graphviz`."
 )
 
 _LONGEST_LINE = 60
 _ELEMENTS = frozenset({"svg", "g", "polygon", "path", "polyline", "ellipse", "text", "title"})
 _ATTRIBUTES = frozenset(
-    "viewBox class transform fill fill-opacity stroke stroke-width stroke-dasharray stroke-opacity points d cx cy rx ry "
-    "x y text-anchor font-family font-size font-style font-weight".split()
+    (  # what dot writes, without ids and links
+        *("viewBox", "class", "transform", "points", "d", "cx", "cy", "rx", "ry", "x", "y"),
+        *("fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity"),
+        *("text-anchor", "font-family", "font-size", "font-style", "font-weight"),
+    )
 )
 
 
@@ -71,7 +74,12 @@ def body_picture(view: Mapping[str, Any], label: str) -> Picture:
         label: its unique id.
     """
     count = sum(node["kind"] == "op" for node in view["nodes"])
-    return _picture(view, "TB", f"The {counted(count, 'operation')} of piece {label}, from inputs to output.", [])
+    return _picture(
+        view,
+        "TB",
+        f"The {counted(count, 'operation')} of piece {label}, from inputs to output.",
+        [],
+    )
 
 
 def _pieces_text(view: Mapping[str, Any]) -> str:
@@ -92,7 +100,8 @@ def _picture(
     if count > MOST_NODES:
         return Picture(
             None,
-            f"The graph has {count} nodes, more than the {MOST_NODES} that are drawn; the tables hold all of it.",
+            f"The graph has {count} nodes, more than the {MOST_NODES} that are drawn; "
+            f"the tables hold all of it.",
         )
     if count == 0:
         return Picture(None, "The graph is empty.")
@@ -102,13 +111,13 @@ def _picture(
     return Picture(finished(svg, text), text)
 
 
-# ---------------------------------------------------------------------------------------------------------- DOT
+# ---------------------------------------------------------------------------------------------- DOT
 
 
 def dot_source(
     view: Mapping[str, Any], direction: str = "TB", folds: Sequence[Mapping[str, int]] = ()
 ) -> str:
-    """The graph in Graphviz's language. Ids are made here; a model's text stands in escaped labels only."""
+    """The graph for Graphviz. Ids are made here; a model's text stands in escaped labels only."""
     import graphviz
 
     number = {node["id"]: f"n{i}" for i, node in enumerate(view["nodes"])}
@@ -136,17 +145,19 @@ def dot_source(
             _add_node(dot, number[node["id"]], node)
     for each in folds:
         members = [node for node in view["nodes"] if node.get("fold") == each["id"]]
-        with dot.subgraph(name=f"cluster_{each['id']}") as cluster:
-            assert cluster is not None
-            cluster.attr(
-                label=f"× {each['count']}",
-                style="rounded,dashed",
-                fontname="Helvetica",
-                fontsize="13",
-                **{"class": "fold"},
-            )
-            for node in members:
-                _add_node(cluster, number[node["id"]], node)
+        cluster = graphviz.Digraph(
+            name=f"cluster_{each['id']}",
+            graph_attr={
+                "label": f"× {each['count']}",
+                "style": "rounded,dashed",
+                "fontname": "Helvetica",
+                "fontsize": "13",
+                "class": "fold",
+            },
+        )
+        for node in members:
+            _add_node(cluster, number[node["id"]], node)
+        dot.subgraph(cluster)
     for edge in view["edges"]:
         _add_edge(dot, number, edge)
     return dot.source
@@ -156,7 +167,9 @@ def _label(lines: Sequence[str]) -> str:
     """Lines of a label: each is drawn as written, whatever it holds."""
     import graphviz
 
-    return "\\n".join(graphviz.escape(shortened(clean(line), _LONGEST_LINE)) for line in lines)
+    texts = [shortened(clean(line), _LONGEST_LINE).replace("&", "&amp;") for line in lines]
+    # dot reads entities, backslashes and <...>; a joined string is a plain one: mark it at last.
+    return graphviz.nohtml("\\n".join(map(graphviz.escape, texts)))
 
 
 def _add_node(dot: Any, name: str, node: Mapping[str, Any]) -> None:
@@ -213,11 +226,11 @@ def run_dot(source: str, timeout: float = TIMEOUT_SECONDS) -> tuple[str | None, 
     return done.stdout, ""
 
 
-# ---------------------------------------------------------------------------------------------------------- SVG
+# ---------------------------------------------------------------------------------------------- SVG
 
 
 def finished(svg: str, text: str) -> str:
-    """The drawing cleaned for a page: known elements and attributes only, sizes that follow the page.
+    """The drawing cleaned for a page: known elements and attributes, a size that follows the page.
 
     Args:
         svg: output of ``dot``.
@@ -225,12 +238,14 @@ def finished(svg: str, text: str) -> str:
     """
     root = ElementTree.fromstring(re.sub(r"<!DOCTYPE.*?>", "", svg, flags=re.DOTALL))
     width = _pixels(root.get("width", "0"))
-    style = f"width:100%;max-width:{width}px;min-width:{min(width, round(0.55 * width))}px;height:auto"
+    style = (
+        f"width:100%;max-width:{width}px;min-width:{min(width, round(0.55 * width))}px;height:auto"
+    )
     inside = "".join(_element(child) for child in root)
     box = escape(root.get("viewBox", ""))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="100%" style="{style}" role="img" '
-        f'aria-label="{escape(text)}">{inside}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="100%" style="{style}" '
+        f'role="img" aria-label="{escape(text)}">{inside}</svg>'
     )
 
 
@@ -253,7 +268,7 @@ def _element(element: ElementTree.Element) -> str:
 
 
 def _themed(name: str, element: ElementTree.Element) -> dict[str, str]:
-    """Black becomes the colour of the text around, so that the drawing can be read on dark ground."""
+    """Black becomes the colour of the text around, which can be read on dark ground too."""
     found = {}
     for key in ("fill", "stroke"):
         if element.get(key) == "black":

@@ -1,8 +1,10 @@
-"""A Compilation in, the graph to draw out: nodes and edges as plain data, cut and folded so that a layout can cope.
+"""A Compilation in, nodes and edges to draw out, cut and folded so that a layout can cope.
 
-Values that many pieces read (rotary tables, encoder memory), and sizes, would give every layered layout an edge across
-the whole picture. They are cut: the piece that makes such a value says so in its label, and each reader gets a small
-reference node; a size stands in the labels of the pieces that read it. Repeated layers are folded: their pieces are drawn once, with the number of repetitions.
+Values that many pieces read (rotary tables, encoder memory), and sizes, would give every layered
+layout an edge across the whole picture. They are cut: the piece that makes such a value says so in
+its label, and each reader gets a small reference node; a size stands in the labels of the pieces
+that read it. Repeated layers are folded: their pieces are drawn once, with the number of
+repetitions.
 """
 
 from __future__ import annotations
@@ -56,9 +58,10 @@ def graph_view(compilation: Compilation) -> dict[str, Any]:
     """The collapsed graph of pieces, and the body of each unique piece.
 
     Returns:
-        ``pieces``: ``nodes edges folds cut``. ``bodies``: unique id -> ``nodes edges``. A node has ``id kind lines``;
-        kinds are ``compiled splitting input output reference op``. An edge has ``source target values kind``, whose
-        kind is ``flow``, ``write`` (the value was written in place) or ``carried`` (to the next repetition).
+        ``pieces``: ``nodes edges folds cut``. ``bodies``: unique id -> ``nodes edges``. A node has
+            ``id kind lines``; kinds are ``compiled splitting input output reference op``. An edge
+            has ``source target values kind``, whose kind is ``flow``, ``write`` (the value was
+            written in place) or ``carried`` (to the next repetition).
     """
     naming = Naming(compilation)
     return {
@@ -102,13 +105,15 @@ class Naming:
         return " × ".join(self.size(dim) for dim in shape) or "scalar"
 
     def value(self, value: Any) -> str:
-        """What a node computes: ``f32 n × 128``, ``n`` for a size, the number of items for a tuple."""
+        """What a node computes: ``f32 n × 128``, ``n`` for a size, ``2 of f32 n`` for a tuple."""
         if isinstance(value, torch.Tensor):
             dtype = str(value.dtype).removeprefix("torch.")
             return f"{_SHORT_DTYPES.get(dtype, dtype)} {self.dims(value.shape)}"
         if isinstance(value, tuple | list):
             kinds = list(dict.fromkeys(self.value(item) for item in value))
-            return f"{len(value)} of {kinds[0]}" if len(kinds) == 1 else counted(len(value), "value")
+            return (
+                f"{len(value)} of {kinds[0]}" if len(kinds) == 1 else counted(len(value), "value")
+            )
         return self.size(value) if is_size(value) else type(value).__name__
 
 
@@ -119,7 +124,7 @@ def is_size(value: Any) -> bool:
     )
 
 
-# ------------------------------------------------------------------------------------------------------- pieces
+# ------------------------------------------------------------------------------------------- pieces
 
 
 @dataclass
@@ -247,7 +252,8 @@ class _PiecesGraph:
 
     def _one_fold(self, a: int, b: int) -> bool:
         return any(
-            each["first"] <= min(a, b) and max(a, b) < each["first"] + each["length"] * each["count"]
+            each["first"] <= min(a, b)
+            and max(a, b) < each["first"] + each["length"] * each["count"]
             for each in self.folds
         )
 
@@ -329,15 +335,15 @@ class _PiecesGraph:
 
 
 def _short_name(name: str) -> str:
-    """``torch.nn.functional.silu`` is ``silu``; ``demo::attention`` and ``module:layers.*`` stay."""
+    """``torch.nn.functional.silu`` is ``silu``; ``demo::attention``, ``module:layers.*`` stay."""
     return name if ":" in name else name.rpartition(".")[2]
 
 
-# ------------------------------------------------------------------------------------------ the body of a piece
+# ------------------------------------------------------------------------------ the body of a piece
 
 
 def body_view(piece: Piece, naming: Naming) -> dict[str, Any]:
-    """The nodes of one piece: weights are named in the node that reads them, items of a tuple belong to their maker."""
+    """The nodes of one piece; weights stand in their readers, items of tuples in their makers."""
     return _BodyGraph(piece, naming).view()
 
 

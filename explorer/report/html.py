@@ -1,6 +1,7 @@
-"""A Compilation in, HTML out: one page that needs nothing but a browser, or a short fragment for a notebook.
+"""A Compilation in, HTML out: a page that needs nothing but a browser, or a short fragment.
 
-There is no script, and the page's content policy forbids loading anything. What opens and closes is a ``details``.
+There is no script, and the page's content policy forbids loading anything. What opens and closes is
+a ``details``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from explorer.probe import Check
 
 POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
 )
 """The page's content security policy."""
 
@@ -87,7 +89,7 @@ _PIECES = (
 )
 _GUARDS = (
     Column("text", "condition", kind="code"),
-    Column("origin", "made by", lambda origin: _GUARD_MAKERS.get(origin, origin)),
+    Column("origin", "made by", lambda origin: _GUARD_MAKERS[origin]),
     Column("place", "at", kind="code"),
     Column("code", "line", kind="code"),
 )
@@ -128,7 +130,7 @@ _CHECKS = (
 )
 
 
-# --------------------------------------------------------------------------------------------------------- pages
+# -------------------------------------------------------------------------------------------- pages
 
 
 def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str = "") -> str:
@@ -146,7 +148,8 @@ def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str =
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{name} · piecewise compilation</title><style>{_styles('report.css', 'page.css')}</style></head>"
+        f"<title>{name} · piecewise compilation</title>"
+        f"<style>{_styles('report.css', 'page.css')}</style></head>"
         f'<body class="explorer-report"><header><h1>{name}</h1>'
         f"{paragraph(shows) if shows else ''}{fact_list(views.facts(compilation))}</header>"
         f"<main>{_strip_section(compilation)}{_navigation(sections)}{''.join(sections)}</main>"
@@ -218,7 +221,7 @@ def _written_by() -> str:
     return f"Written by piecewise-explorer{version}, Python {platform.python_version()}."
 
 
-# ------------------------------------------------------------------------------------------------------ sections
+# ----------------------------------------------------------------------------------------- sections
 
 
 def _sections(compilation: Compilation, checks: Sequence[Check]) -> list[str]:
@@ -257,14 +260,17 @@ def _strip(compilation: Compilation, *, linked: bool) -> str:
         link = f"piece-{cell['index']}" if linked else ""
         cells.append(f"<li>{letter(label, cell['colour'], cell['title'], link=link)}</li>")
     runs = " ".join(map(str, views.strip_runs(compilation)))
-    return f'<ol class="strip" aria-label="Pieces in execution order: {escaped(runs)}">{"".join(cells)}</ol>'
+    label = escaped(f"Pieces in execution order: {runs}")
+    return f'<ol class="strip" aria-label="{label}">{"".join(cells)}</ol>'
 
 
 def _strip_section(compilation: Compilation) -> str:
     splitting = views.splitting_names(compilation)
     text = "The graph of the model, cut into pieces that run from left to right. "
     text += "Pieces with one letter are the same and share what was compiled"
-    text += "; a hatched one (▨) is where the graph was cut, and runs as it is." if splitting else "."
+    text += (
+        "; a hatched one (▨) is where the graph was cut, and runs as it is." if splitting else "."
+    )
     runs = " ".join(map(str, views.strip_runs(compilation)))
     folded = f"<p><code>{escaped(runs)}</code></p>" if len(compilation.pieces) > 1 else ""
     return section("strip", "Pieces", text, _strip(compilation, linked=True), folded)
@@ -277,8 +283,8 @@ def _check_section(checks: Sequence[Check]) -> str:
     outcomes = [check.outcome.value for check in checks]
     counts = ", ".join(f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes))
     text = (
-        f"The compiled model and the model as it is, run on the same inputs at {counted(len(checks), 'size')}, both "
-        f"edges of every range among them: {counts}."
+        f"The compiled model and the model as it is, run on the same inputs at "
+        f"{counted(len(checks), 'size')}, both edges of every range among them: {counts}."
     )
     if "refused" in outcomes:
         text += " Refused: the compiled model said by itself that it is not right there."
@@ -299,7 +305,8 @@ def _unique_section(compilation: Compilation) -> str:
 
 
 def _artifact_section(compilation: Compilation) -> str:
-    text = f"What the backend made: {views.ranges_text(compilation)}. An exact size wins over its range."
+    ranges = views.ranges_text(compilation)
+    text = f"What the backend made: {ranges}. An exact size wins over its range."
     parts = [table(views.artifact_rows(compilation), _ARTIFACTS, views.colour_of(compilation))]
     skipped = views.skipped_rows(compilation)
     if skipped:
@@ -322,7 +329,10 @@ def _guard_section(compilation: Compilation) -> str:
         if policy == "CHECK"
         else "calls are not checked, and may get a wrong result where one does not."
     )
-    text += " Size 1 is settled by a capture of its own when it is first called; size 0 runs the model as it is."
+    text += (
+        " Size 1 is settled by a capture of its own when it is first called; "
+        "size 0 runs the model as it is."
+    )
     return section("guards", "Conditions on sizes", text, table(rows, _GUARDS))
 
 
@@ -383,7 +393,9 @@ def _stitching_section(compilation: Compilation) -> str:
     entries = compilation.plan.entries
     text = "The generated function that runs the pieces in order."
     if len(entries) > 1:
-        text += f" There are {len(entries)}, one per row of ranges; they differ in the artifacts only."
+        text += (
+            f" There are {len(entries)}, one per row of ranges; they differ in the artifacts only."
+        )
     block = details("Source", code_block(compilation.stitching_source))
     return section("stitching", "Stitching function", text, block)
 
@@ -393,15 +405,19 @@ def _generated_section(compilation: Compilation) -> str:
     if not codes:
         text = f"The backend {views.backend_name(compilation)} does not say what it generated."
         return section("generated", "Generated code", text)
-    text = "What runs for each artifact, whole; code that is the same for several ranges is shown once."
+    text = "What runs for each artifact, whole; equal code of several ranges is shown once."
     blocks = [
         details(
-            f"{code['unique_id']} · {code['ranges']} · {counted(len(code['code'].splitlines()), 'line')}",
+            f"{code['unique_id']} · {code['ranges']} · {_line_count(code['code'])}",
             code_block(code["code"]),
         )
         for code in codes
     ]
     return section("generated", "Generated code", text, *blocks)
+
+
+def _line_count(code: str) -> str:
+    return counted(len(code.splitlines()), "line")
 
 
 def _source_section(compilation: Compilation, graph: dict[str, Any]) -> str:

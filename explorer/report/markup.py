@@ -1,4 +1,4 @@
-"""Plain data in, pieces of HTML out. Every text is escaped here; nothing else in the package writes a tag around one."""
+"""Plain data in, pieces of HTML out. Every text is escaped here."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def table(
     """
     shown = [c for c in columns if any(row.get(c.key) not in (None, "") for row in rows)]
     head = "".join(f'<th scope="col" class="{c.kind}">{escaped(c.head)}</th>' for c in shown)
-    largest = {c.key: max((row[c.key] or 0 for row in rows), default=0) for c in shown if c.kind == "bar"}
+    largest = {
+        c.key: max((row[c.key] or 0 for row in rows), default=0) for c in shown if c.kind == "bar"
+    }
     lines = []
     for row in rows:
         cells = "".join(_cell(row.get(c.key), c, largest, colours or {}) for c in shown)
@@ -78,8 +80,9 @@ def _cell(
     if column.kind == "code" and value not in (None, ""):
         return f'<td class="code"><code>{text}</code></td>'
     if column.kind == "bar" and largest[column.key] and value is not None:
-        share = round(100 * value / largest[column.key])
-        return f'<td class="bar"><span class="fill" style="width:{share}%"></span><span>{text}</span></td>'
+        share = round(100 * float(value) / largest[column.key])
+        fill = f'<span class="fill" style="width:{share}%"></span>'
+        return f'<td class="bar">{fill}<span>{text}</span></td>'
     return f'<td class="{column.kind}">{text}</td>'
 
 
@@ -95,9 +98,7 @@ def letter(label: str, colour: int | None, title: str = "", *, link: str = "") -
 def section(name: str, head: str, explanation: str, *parts: str) -> str:
     """A part of the page with a heading and one sentence that says how to read it."""
     lead = f'<p class="lead">{escaped(explanation)}</p>' if explanation else ""
-    return (
-        f'<section id="{escaped(name)}"><h2>{escaped(head)}</h2>{lead}{"".join(parts)}</section>'
-    )
+    return f'<section id="{escaped(name)}"><h2>{escaped(head)}</h2>{lead}{"".join(parts)}</section>'
 
 
 def details(head: str, *parts: str, is_open: bool = False) -> str:

@@ -54,7 +54,8 @@ def summary(compilation: Compilation) -> str:
 def _title(compilation: Compilation) -> str:
     facts = views.facts(compilation)
     name = shortened(compilation.name, 40)
-    return f"{name}: {facts['pieces']} · backend {facts['backend']} · torch {facts['torch']} · {facts['device']}"
+    where = f"torch {facts['torch']} · {facts['device']}"
+    return f"{name}: {facts['pieces']} · backend {facts['backend']} · {where}"
 
 
 def _labelled(label: str, texts: Sequence[str]) -> list[str]:
@@ -116,17 +117,21 @@ def _group_lines(compilation: Compilation) -> list[str]:
 
 
 def _artifact_lines(compilation: Compilation) -> list[str]:
-    """A small table: a unique piece a line, a range a column, seconds or where it was taken from in the cells."""
+    """A small table: a unique piece a line, a range a column, compile time or origin in it."""
     cells: dict[str, dict[str, str]] = {
         unique.unique_id: {"": unique.unique_id} for unique in compilation.unique_pieces
     }
-    columns = list(dict.fromkeys(views.range_text(each.size_range) for each in compilation.artifacts))
+    columns = list(
+        dict.fromkeys(views.range_text(each.size_range) for each in compilation.artifacts)
+    )
     shown = columns[:_MOST_RANGES]
     for artifact in compilation.artifacts:
         column = views.range_text(artifact.size_range)
         if column in shown:
             cells[artifact.unique_id][column] = _cell(artifact)
-    rows = [{"": row[""]} | {column: row.get(column, "") for column in shown} for row in cells.values()]
+    rows = [
+        {"": row[""]} | {column: row.get(column, "") for column in shown} for row in cells.values()
+    ]
     lines = table(rows).splitlines() if shown else []
     head = _artifacts_head(compilation, len(columns) - len(shown))
     return [head, *_limited(lines, _MOST_GROUPS + 1, "unique piece")]
@@ -155,7 +160,9 @@ def _guard_lines(compilation: Compilation) -> list[str]:
         texts.append(f"{guard.text}{' at ' if place else ''}{place}")
     bounds = [g.text for g in guards if g.origin is GuardOrigin.RANGE]
     branches = texts[: len(texts) - len(bounds)]
-    bounds = [text for text in bounds if not any(each.startswith(f"{text} at") for each in branches)]
+    bounds = [
+        text for text in bounds if not any(each.startswith(f"{text} at") for each in branches)
+    ]
     lines = _limited(branches, _MOST_GUARDS, "condition")
     if bounds:
         lines.append(f"{', '.join(bounds)} from the capture; size 1 is settled at its first call")

@@ -1,7 +1,8 @@
-"""A Compilation in, plain data out: rows of tables, cells of the strip, sentences. Nothing here knows HTML.
+"""A Compilation in, plain data out: rows of tables, cells of the strip, sentences.
 
-Every row is a dict of strings, numbers and None, so that it can become JSON, a data frame or a table on a page. Units
-are in the names of the columns. Texts of a model come as they are: whoever draws them escapes them.
+Every row is a dict of strings, numbers and None, so that it can become JSON, a data frame or a
+table on a page. Units are in the names of the columns. Texts of a model come as they are: whoever
+draws them escapes them.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def backend_name(compilation: Compilation) -> str:
     return backend if isinstance(backend, str) else str(backend.name)
 
 
-# --------------------------------------------------------------------------------------------------------- facts
+# -------------------------------------------------------------------------------------------- facts
 
 
 def facts(compilation: Compilation) -> dict[str, str]:
@@ -111,7 +112,7 @@ def ranges_text(compilation: Compilation) -> str:
     return f"{text}; exactly {exact}" if exact else text
 
 
-# -------------------------------------------------------------------------------------------------------- strip
+# -------------------------------------------------------------------------------------------- strip
 
 
 def piece_label(piece: Piece) -> str:
@@ -125,7 +126,10 @@ def colour_of(compilation: Compilation) -> dict[str, int]:
 
 
 def strip_cells(compilation: Compilation) -> list[Row]:
-    """One cell per piece: ``index label kind colour nodes modules title``; a splitting piece has no colour."""
+    """One cell per piece: ``index label kind colour nodes modules title``.
+
+    A splitting piece has no colour.
+    """
     colours = colour_of(compilation)
     return [_strip_cell(piece, colours) for piece in compilation.pieces]
 
@@ -160,11 +164,11 @@ def modules_text(piece: Piece) -> str:
     return first if first == last else f"{first} … {last}"
 
 
-# ------------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 
 
 def piece_rows(compilation: Compilation) -> list[Row]:
-    """One row per piece, in execution order; ``inputs`` are values of other pieces or of the call."""
+    """One row per piece, in order; ``inputs`` are values of other pieces or of the call."""
     weights = {each.name for each in compilation.normalised.inputs if each.kind in _WEIGHTS}
     return [_piece_row(piece, weights) for piece in compilation.pieces]
 
@@ -220,7 +224,7 @@ def artifact_rows(compilation: Compilation) -> list[Row]:
 
 
 def range_text(size_range: SizeRange | None) -> str:
-    """``9–64``, ``exactly 16``, or ``any size`` for a piece that does not depend on the dispatch size."""
+    """``9–64``, ``exactly 16``, or ``any size`` where the dispatch size does not matter."""
     if size_range is None:
         return "any size"
     return f"exactly {size_range}" if size_range.is_single_size else str(size_range)
@@ -304,14 +308,12 @@ def input_rows(compilation: Compilation) -> list[Row]:
 
 
 def difference_rows(compilation: Compilation) -> list[Row]:
-    """Why the groups are not one: each unique piece against the earlier one that is nearest to it in length."""
+    """Why the groups are not one: each against the earlier one that is nearest in length."""
     uniques = compilation.unique_pieces
     rows = []
     for number, unique in enumerate(uniques[1 : MOST_DIFFERENCES + 1], start=1):
         nodes = unique.representative.node_count
-        other = min(
-            uniques[:number], key=lambda each: abs(each.representative.node_count - nodes)
-        )
+        other = min(uniques[:number], key=lambda each: abs(each.representative.node_count - nodes))
         pair = (other.representative, unique.representative)
         for difference in compilation.explain_difference(*pair):
             rows.append(
@@ -339,14 +341,16 @@ def note_list(compilation: Compilation) -> list[str]:
     return notes
 
 
-# ------------------------------------------------------------------------------------------------- source texts
+# ------------------------------------------------------------------------------------- source texts
 
 
 def piece_source(compilation: Compilation, piece: Piece) -> str:
     """The piece as Python source for reading: sizes by their names, short paths, no liveness."""
     source = piece.readable().strip("\n") + "\n"
     names = {
-        str(symbol): size.name for size in compilation.captured.sizes for symbol in size.torch_symbols
+        str(symbol): size.name
+        for size in compilation.captured.sizes
+        for symbol in size.torch_symbols
     }
     lines = [_readable_line(line, names) for line in source.splitlines()]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
@@ -365,7 +369,7 @@ def _readable_line(line: str, names: Mapping[str, str]) -> str:
 
 
 def generated_codes(compilation: Compilation) -> list[Row]:
-    """The generated code of the artifacts, each text once: ``unique_id``, ``ranges`` that it serves, ``code``."""
+    """The generated code of the artifacts, each text once: ``unique_id ranges code``."""
     texts: dict[tuple[str, str], list[str]] = {}
     for artifact in compilation.artifacts:
         code = artifact.generated_code().strip("\n")

@@ -71,7 +71,7 @@ def listed(items: Iterable[str], limit: int) -> str:
 
 
 def short_path(file: str) -> str:
-    """A path as a reader of the report knows it: below the working directory or an installed package."""
+    """A path as a reader knows it: below the working directory or an installed package."""
     if re.search(r"[/\\]ipykernel_\d+[/\\]", file):
         return "notebook cell"
     for folder in ("/site-packages/", "/dist-packages/"):

@@ -100,7 +100,7 @@ def capture(
     args, kwargs = inputs.replace_tensors(args, kwargs, copies)
     leaves = [TensorLeaf(leaf.path, copies[id(leaf.tensor)]) for leaf in leaves]
     _mark(leaves, live, config)
-    raw = _trace(model, args, kwargs, live, config)
+    raw = _trace(model, args, kwargs, leaves, live, config)
     return _captured(model, raw, leaves, live, named)
 
 
@@ -248,13 +248,21 @@ def _trace(
     model: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    leaves: list[TensorLeaf],
     dims: tuple[DynamicDim, ...],
     config: CompilationConfig,
 ) -> dynamo.RawCapture:
     found: list[dynamo.ShapeGuard] = []
     oblivious = config.dynamic_shapes.type is DynamicShapesType.BACKED_SIZE_OBLIVIOUS
     try:
-        return dynamo.trace(model, args, kwargs, size_oblivious=oblivious, found_guards=found)
+        return dynamo.trace(
+            model,
+            args,
+            kwargs,
+            size_oblivious=oblivious,
+            found_guards=found,
+            checked=[leaf.tensor for leaf in leaves],
+        )
     except dynamo.ConstraintViolationError as error:
         raise CaptureError(_specialised_text(error, found, dims)) from error
     except (*dynamo.MODEL_ERRORS, *dynamo.TRACE_ERRORS) as error:

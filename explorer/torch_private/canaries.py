@@ -1,7 +1,7 @@
-"""One small check per private torch name that this package uses: each raises when the name is gone or behaves otherwise.
+"""One small check per private torch name: it raises when the name is gone or behaves otherwise.
 
-Written against torch 2.13.0. ``explorer doctor`` runs them, and so does a test. Names are imported inside the checks, so
-that one that is missing does not hide the others.
+Written against torch 2.13.0. ``explorer doctor`` runs them, and so does a test. Names are imported
+inside the checks, so that one that is missing does not hide the others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _add_one(x: torch.Tensor) -> torch.Tensor:
 
 
 def _captured() -> Any:
-    """A capture of a function with one dynamic dim and one branch on it, by this package's own code."""
+    """A capture, by this package, of a function with one dynamic dim and a branch on it."""
     from explorer.torch_private import capture
 
     example = torch.ones(6)
@@ -40,7 +40,7 @@ def _captured() -> Any:
     return capture.trace(_add_one, (example,), {})
 
 
-# ------------------------------------------------------------------------------------------------------- Dynamo
+# ------------------------------------------------------------------------------------------- Dynamo
 
 
 def _get_traced_fn() -> None:
@@ -57,7 +57,9 @@ def _fullgraph_capture() -> None:
     _expect(raw.graph_module is not None, "backend_input has no graph_module")
     calls = [node for node in raw.graph_module.graph.nodes if node.op == "call_function"]
     _expect(len(calls) == 1, "the graph of x + 1 has not one call")
-    _expect(len(raw.example_inputs) == len(raw.sources), "sources and example inputs differ in number")
+    _expect(
+        len(raw.example_inputs) == len(raw.sources), "sources and example inputs differ in number"
+    )
     _expect("L['x']" in raw.sources, f"the source of x is not called L['x'] but {raw.sources}")
 
 
@@ -87,7 +89,9 @@ def _forward_callable() -> None:
         return (tensor * 3,)
 
     result = raw.bind(flat)(torch.ones(5))
-    _expect(torch.equal(result, torch.full((5,), 3.0)), "a bound capture does not call the function")
+    _expect(
+        torch.equal(result, torch.full((5,), 3.0)), "a bound capture does not call the function"
+    )
 
 
 def _build_guards() -> None:
@@ -106,7 +110,11 @@ def _dynamo_config() -> None:
     import torch._dynamo.config as config
     import torch.fx.experimental._config as fx_config
 
-    for name in ("automatic_dynamic_shapes", "assume_static_by_default", "skip_nnmodule_hook_guards"):
+    for name in (
+        "automatic_dynamic_shapes",
+        "assume_static_by_default",
+        "skip_nnmodule_hook_guards",
+    ):
         _expect(hasattr(config, name), f"torch._dynamo.config has no {name}")
     _expect(hasattr(fx_config, "backed_size_oblivious"), "there is no backed_size_oblivious")
     before = config.automatic_dynamic_shapes
@@ -154,7 +162,7 @@ def _compiled_wrapper() -> None:
     _expect(found is _add_one, "a compiled function has no _torchdynamo_orig_callable")
 
 
-# -------------------------------------------------------------------------------------------------------- sizes
+# -------------------------------------------------------------------------------------------- sizes
 
 
 def _shape_env() -> None:
@@ -199,7 +207,7 @@ def _constant_source() -> None:
     _expect(ConstantSource("size_n").name == "size_n", "a source has no plain name")
 
 
-# ---------------------------------------------------------------------------------------------------- operators
+# ---------------------------------------------------------------------------------------- operators
 
 
 def _operators() -> None:
@@ -222,7 +230,7 @@ def _all_op_names() -> None:
     _expect("aten::add.Tensor" in names, "aten::add.Tensor is not among them")
 
 
-# ----------------------------------------------------------------------------------------------------- Inductor
+# ----------------------------------------------------------------------------------------- Inductor
 
 
 def _inductor_names() -> None:

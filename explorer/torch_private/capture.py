@@ -13,7 +13,7 @@ import logging
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -158,6 +158,7 @@ def trace(
     *,
     size_oblivious: bool = False,
     found_guards: list[ShapeGuard] | None = None,
+    checked: Iterable[torch.Tensor] = (),
 ) -> RawCapture:
     """Traces one call into one graph; nothing is installed and no global setting stays changed.
 
@@ -167,6 +168,7 @@ def trace(
         kwargs: keyword arguments.
         size_oblivious: do not set sizes 0 and 1 apart.
         found_guards: filled while tracing, so that a failed trace still says what it tested.
+        checked: tensors in the arguments whose layout the runtime checks itself where they are inputs of the graph.
 
     Raises:
         TRACE_ERRORS: the trace failed.
@@ -185,7 +187,7 @@ def trace(
         dynamo_timed("piecewise_explorer_capture"),
     ):
         output = convert_frame.fullgraph_capture(model, tuple(args), dict(kwargs))
-        manager = _state_guards(output, function, receiver)
+        manager = _state_guards(output, {id(tensor) for tensor in checked}, function)
     backend_input = output.backend_input
     graph_module = None if backend_input is None else backend_input.graph_module
     shape_env = None if backend_input is None else backend_input.fake_mode.shape_env
@@ -240,18 +242,15 @@ def _real_guards(found: list[ShapeGuard], shape_env: ShapeEnv | None) -> tuple[S
     )
 
 
-def _state_guards(output: Any, function: FunctionType, receiver: Any) -> Any:
+def _state_guards(output: Any, checked: set[int], function: FunctionType) -> Any:
     """A guard manager over model state, Python values, and tensors that only decided a branch.
 
     Sizes, and the tensors of the call that are inputs of the graph, are checked by the runtime.
     """
-    first = function.__code__.co_varnames[:1] if receiver is not None else ()
-    inputs = output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source
-    checked = {
-        source.name
-        for source in inputs.values()
-        if not source.name.startswith(tuple(f"L['{name}']" for name in first))
-    }
+    backend_input = output.backend_input
+    given = () if backend_input is None else backend_input.example_inputs
+    # A tensor that only decided a branch is no input of the graph, so nothing else would check it.
+    checked &= {id(value) for value in given if isinstance(value, torch.Tensor)}
 
     def keep(entries: Any) -> list[bool]:
         return [_is_state_guard(entry, checked) for entry in entries]
@@ -261,13 +260,10 @@ def _state_guards(output: Any, function: FunctionType, receiver: Any) -> Any:
     )
 
 
-def _is_state_guard(entry: Any, checked: set[str]) -> bool:
+def _is_state_guard(entry: Any, checked: set[int]) -> bool:
     if entry.guard_type in _GLOBAL_GUARDS:
         return False
-    if entry.guard_type != "TENSOR_MATCH" or entry.orig_guard is None:
-        return True
-    source = entry.orig_guard.name
-    return not source.startswith("L[") or source not in checked
+    return entry.guard_type != "TENSOR_MATCH" or id(entry.value) not in checked
 
 
 def _failing(info: Any) -> str:
