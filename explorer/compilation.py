@@ -106,12 +106,16 @@ class Compilation:
     def notes(self) -> tuple[str, ...]:
         """What a user should know, one sentence each, in the order of the steps."""
         found = [*self.captured.notes, *self.split.notes, *self.compiled.notes]
-        found += [f"{skip.size_range} is not compiled: {skip.reason}" for skip in self.compiled.skipped]
+        found += [
+            f"{skip.size_range} is not compiled: {skip.reason}" for skip in self.compiled.skipped
+        ]
         for artifact in self.artifacts:
             found += [f"piece {artifact.unique_id}: {note}" for note in artifact.notes]
         return tuple(dict.fromkeys(found))
 
-    def explain_difference(self, piece_a: Piece | int, piece_b: Piece | int) -> tuple[Difference, ...]:
+    def explain_difference(
+        self, piece_a: Piece | int, piece_b: Piece | int
+    ) -> tuple[Difference, ...]:
         """Why two pieces are not the same, in words; empty when they are.
 
         Args:

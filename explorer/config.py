@@ -119,7 +119,9 @@ class CompilationConfig:
                 f"drop it, or set max_size to at least {beyond[0]}."
             )
         if self.dispatch_dim is not None and not isinstance(self.dispatch_dim, str):
-            raise ConfigError(f"dispatch_dim must be the name of a size, not {self.dispatch_dim!r}.")
+            raise ConfigError(
+                f"dispatch_dim must be the name of a size, not {self.dispatch_dim!r}."
+            )
         _set(self, "out_of_range", _member(OutOfRange, self.out_of_range, "out_of_range"))
         _set(self, "grad", _member(GradPolicy, self.grad, "grad"))
         _set(self, "guard_policy", _member(GuardPolicy, self.guard_policy, "guard_policy"))
@@ -175,7 +177,9 @@ def _settings(values: object) -> Mapping[str, Any]:
         raise ConfigError(f"inductor_config must be a mapping of setting to value, not {values!r}.")
     for key in values:
         if not isinstance(key, str):
-            raise ConfigError(f"inductor_config maps the name of a setting to its value, not {key!r}.")
+            raise ConfigError(
+                f"inductor_config maps the name of a setting to its value, not {key!r}."
+            )
     return MappingProxyType(dict(values))
 
 

@@ -51,7 +51,9 @@ class Counters:
         before = self.snapshot()
         unknown = set(deltas) - set(before)
         if unknown:
-            raise TypeError(f"there is no counter {sorted(unknown)[0]!r}; there are {', '.join(before)}")
+            raise TypeError(
+                f"there is no counter {sorted(unknown)[0]!r}; there are {', '.join(before)}"
+            )
         yield
         after = self.snapshot()
         grown = {name: after[name] - before[name] for name in deltas}

@@ -29,9 +29,14 @@ class CompilationDiff:
     timings: Mapping[str, tuple[float, float]]
 
     def __str__(self) -> str:
-        lines = [f"{name}: {before!r} -> {after!r}" for name, (before, after) in self.config.items()]
+        lines = [
+            f"{name}: {before!r} -> {after!r}" for name, (before, after) in self.config.items()
+        ]
         lines += self.pieces
-        lines += [f"artifact {label}: {a or 'absent'} -> {b or 'absent'}" for label, (a, b) in self.artifacts.items()]
+        lines += [
+            f"artifact {label}: {a or 'absent'} -> {b or 'absent'}"
+            for label, (a, b) in self.artifacts.items()
+        ]
         lines += [f"guard gone: {text}" for text in self.guards[0]]
         lines += [f"guard new: {text}" for text in self.guards[1]]
         return "\n".join(lines) or "no difference"
@@ -76,9 +81,7 @@ def _piece_changes(before: Compilation, after: Compilation) -> tuple[str, ...]:
 def _artifact_changes(
     before: Compilation, after: Compilation
 ) -> dict[str, tuple[str | None, str | None]]:
-    tables = [
-        {(a.key, a.size_range): a for a in each.artifacts} for each in (before, after)
-    ]
+    tables = [{(a.key, a.size_range): a for a in each.artifacts} for each in (before, after)]
     found: dict[str, tuple[str | None, str | None]] = {}
     for key in dict.fromkeys([*tables[0], *tables[1]]):
         a, b = tables[0].get(key), tables[1].get(key)

@@ -19,7 +19,7 @@ from explorer.pipeline import StepRunner, compile_and_plan, cut
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.stages.capture import CaptureRequest
-from explorer.stages.compile import WantedArtifact, plan_compile
+from explorer.stages.compile_plan import WantedArtifact, plan_compile
 from explorer.target import MakeInputs
 
 _T = TypeVar("_T")
@@ -55,7 +55,9 @@ class PlannedCompilation:
     def summary(self) -> str:
         """One line: pieces, groups, artifacts to reuse and to compile."""
         total = len(self.to_compile) + len(self.to_reuse)
-        seconds = "" if self.estimated_seconds is None else f" (about {self.estimated_seconds:.0f} s)"
+        seconds = (
+            "" if self.estimated_seconds is None else f" (about {self.estimated_seconds:.0f} s)"
+        )
         return (
             f"{len(self.unique.pieces)} pieces, {len(self.unique.unique_pieces)} unique compiled, "
             f"{total} artifacts: {len(self.to_reuse)} reused, {len(self.to_compile)} to compile{seconds}"
@@ -80,9 +82,7 @@ class _StepCache:
 
         return run
 
-    def _result(
-        self, name: str, reads: tuple[Any, ...], step: Callable[[], _T]
-    ) -> tuple[_T, bool]:
+    def _result(self, name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> tuple[_T, bool]:
         counter = _COUNTER_OF_STEP.get(name)
         if counter is None:
             return step(), True
@@ -144,7 +144,11 @@ class Session:
         )
         if config is not None and not isinstance(config, CompilationConfig):
             raise ConfigError(f"config must be a CompilationConfig, not {type(config).__name__}.")
-        if isinstance(history_limit, bool) or not isinstance(history_limit, int) or history_limit < 1:
+        if (
+            isinstance(history_limit, bool)
+            or not isinstance(history_limit, int)
+            or history_limit < 1
+        ):
             raise ConfigError(f"history_limit must be an int of at least 1, not {history_limit!r}.")
         self._config = config or CompilationConfig()
         self._requests: list[CaptureRequest] = [self._request]

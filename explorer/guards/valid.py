@@ -59,7 +59,9 @@ def valid_sizes(captured: CapturedGraph, size: Size, size_range: SizeRange) -> n
     """The sizes of a range for which the graph is right, other sizes at their hints; sizes 0 and 1 left out."""
     sizes = sizes_of(size_range)
     others = {each.symbol: each.hint for each in captured.sizes if each is not size}
-    mask = holds(shape_conditions(captured), size.symbol, sizes, others) & (sizes >= max(2, size.low))
+    mask = holds(shape_conditions(captured), size.symbol, sizes, others) & (
+        sizes >= max(2, size.low)
+    )
     if size.high is not None:
         mask &= sizes <= size.high
     return sizes[mask]

@@ -37,7 +37,9 @@ def tensors_of(captured: CapturedGraph) -> tuple[TensorAt, ...]:
 def size_readers(captured: CapturedGraph) -> dict[str, tuple[int, int]]:
     """Size name -> (position of a flat input, dim) to read it from."""
     position_of = {each.path: i for i, each in enumerate(captured.inputs)}
-    return {size.name: (position_of[size.sources[0][0]], size.sources[0][1]) for size in captured.sizes}
+    return {
+        size.name: (position_of[size.sources[0][0]], size.sources[0][1]) for size in captured.sizes
+    }
 
 
 def write_predicate(
@@ -247,7 +249,10 @@ def _violation(path: str, kind: str, given: str, accepted: str) -> GuardViolatio
 
 def _rank_violation(expected: UserTensor, tensor: torch.Tensor) -> GuardViolation:
     return _violation(
-        expected.path, "rank", f"{tensor.dim()} (shape {tuple(tensor.shape)})", str(len(expected.shape))
+        expected.path,
+        "rank",
+        f"{tensor.dim()} (shape {tuple(tensor.shape)})",
+        str(len(expected.shape)),
     )
 
 

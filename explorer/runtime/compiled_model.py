@@ -6,43 +6,27 @@ and the recording that is going on. Everything else is in the frozen Compilation
 
 from __future__ import annotations
 
-import bisect
 import contextlib
-import inspect
 import logging
-import operator
 import re
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from explorer.artifacts import Artifact, DispatchEntry, PieceKind, RunRecord
+from explorer.artifacts import RunRecord
 from explorer.compilation import Compilation
-from explorer.config import CompilationConfig, GradPolicy, GuardPolicy, OutOfRange
-from explorer.counters import counters
-from explorer.errors import CaptureError, GradRequired, GuardViolation, InputError, SizeOutOfRange
-from explorer.guards.size_one import same_at
-from explorer.runtime import accept
-from explorer.runtime.plan import function_name
-from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
-from explorer.size_range import SizeRange, interval_text
-from explorer.stages import effects
-from explorer.stages.capture import CaptureRequest, capture
-from explorer.stages.compile import PieceCompiler
-from explorer.stages.graphs import dotted_path, output_node, placeholders
-from explorer.stages.normalise import normalise
-from explorer.torch_private.hooks import SUBMODULES_AS_TRACED, ModuleWatch
+from explorer.config import GradPolicy, GuardPolicy
+from explorer.errors import GradRequired, GuardViolation
+from explorer.runtime.runner import RunEagerly, Runner
+from explorer.stages.capture import CaptureRequest
+from explorer.stages.graphs import dotted_path
+from explorer.torch_private.hooks import SUBMODULES_AS_TRACED
 
 logger = logging.getLogger("explorer")
 _MOST_STATES = 4
-
-
-class _RunEagerly(Exception):
-    """Ends a call before anything ran, so that the model itself serves it."""
 
 
 class CompiledModel:
@@ -59,7 +43,7 @@ class CompiledModel:
         self._model = compilation.captured.model
         self._rebuild = rebuild
         self._lock = threading.RLock()
-        self._states = [_Runner(request, compilation)]
+        self._states = [Runner(request, compilation)]
         self._said: set[str] = set()
 
     @property
@@ -86,14 +70,14 @@ class CompiledModel:
         try:
             runner = self._matching(runner, args, kwargs)
             return runner.call(args, kwargs)
-        except _RunEagerly:
+        except RunEagerly:
             pass
         finally:
             if was_enabled:
                 torch.set_grad_enabled(True)
         return self._run_eagerly(runner, args, kwargs)
 
-    def _run_eagerly(self, runner: _Runner, args: Any, kwargs: Any) -> Any:
+    def _run_eagerly(self, runner: Runner, args: Any, kwargs: Any) -> Any:
         started = time.perf_counter()
         result = self._model(*args, **kwargs)
         if runner.recording is not None:
@@ -122,7 +106,7 @@ class CompiledModel:
 
     # ------------------------------------------------------------------------------- which state of the model
 
-    def _matching(self, runner: _Runner, args: Any, kwargs: Any) -> _Runner:
+    def _matching(self, runner: Runner, args: Any, kwargs: Any) -> Runner:
         """A runner whose capture fits the model's state and the call's Python values."""
         reason = runner.state_problem(args, kwargs)
         if reason is None:
@@ -138,7 +122,7 @@ class CompiledModel:
                     return runner
                 raise _state_violation(reason)
             self._say_once(f"parameter {reason}", f"compiling again: {_shown_change(reason)}")
-            fresh = _Runner(self._request, self._rebuild())
+            fresh = Runner(self._request, self._rebuild())
             fresh.recording = runner.recording
             self._states.insert(0, fresh)
             del self._states[_MOST_STATES:]
@@ -217,376 +201,3 @@ def _state_violation(reason: str) -> GuardViolation:
 
 def _fill_eager(record: RunRecord, microseconds: float) -> None:
     record.fill({}, None, None, (), microseconds, ())
-
-
-class _Binding:
-    """Parameters and buffers as they were found last, and the stitching functions that have them in place.
-
-    It is replaced whole when one of them is another object, so that two threads never mix two sets.
-    """
-
-    def __init__(self, values: tuple[Any, ...]) -> None:
-        self.values = values
-        self.functions: dict[str, Any] = {}
-
-
-class _Runner:
-    """Runs the pieces of one compilation."""
-
-    def __init__(self, request: CaptureRequest, compilation: Compilation) -> None:
-        self.request = request
-        self.compilation = compilation
-        self.config: CompilationConfig = compilation.config
-        self.captured = compilation.captured
-        self.raw = self.captured.raw
-        self.is_empty = self.raw.graph_module is None
-        self.recording: RunRecord | None = None
-        self.unique = compilation.unique
-        self.dispatch = compilation.compiled.dispatch
-        names = self.raw.function.__code__.co_varnames
-        self.receiver_name = names[0] if names and self.raw.receiver is not None else ""
-        self._programs: dict[tuple[str, bool], StitchedProgram] = {}
-        self._ones: dict[frozenset[str], str | None] = {}
-        self._one_artifacts: dict[tuple[Any, ...], Mapping[str, Artifact]] = {}
-        if self.is_empty:
-            return
-        self._forward = self.raw.bind(self._run_flat)
-        self._prepare_scope()
-        self._prepare_inputs()
-        self._prepare_dispatch()
-
-    def _prepare_scope(self) -> None:
-        function, receiver = self.raw.function, self.raw.receiver
-        self._signature = inspect.signature(function, follow_wrapped=False)
-        code = function.__code__
-        self._first = () if receiver is None else (receiver,)
-        self._names = code.co_varnames[: code.co_argcount]
-        plain = not code.co_kwonlyargcount and not code.co_flags & 0x0C
-        self._simple_count = len(self._names) if plain else -1
-        self._cells = tuple(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        self._global_state = _global_state()
-        self._watch = ModuleWatch(receiver)
-
-    def _prepare_inputs(self) -> None:
-        inputs = self.unique.split.normalised.inputs
-        values = self.unique.split.normalised.example_values
-        count = len(self.captured.inputs)
-        bound = [i for i, each in enumerate(inputs) if each.kind not in PER_CALL and i < count]
-        per_call = [i for i, each in enumerate(inputs) if each.kind in PER_CALL]
-        self._constants = {each.name: values[i] for i, each in enumerate(inputs) if i >= count}
-        self._bound_names = tuple(inputs[i].name for i in bound)
-        self._take_bound = _getter(bound)
-        self._take_per_call = _getter(per_call)
-        self._binding = _Binding(self._take_bound(values))
-        check = self.config.guard_policy is not GuardPolicy.DROP
-        self._accepted_size, self.predicate_source = accept.write_predicate(
-            self.captured, self.dispatch, check_guards=check
-        )
-        written = effects.written_inputs(self.captured.graph)
-        nodes = placeholders(self.captured.graph)
-        self._written = tuple(i for i, node in enumerate(nodes) if node in written)
-        self._tensor_positions = tuple(each.position for each in accept.tensors_of(self.captured))
-        self._returned = _inputs_seen_through_outputs(self.captured.graph)
-
-    def _prepare_dispatch(self) -> None:
-        self._rows = list(self.compilation.plan.entries)
-        ranges = [row for row in self._rows if row.size_range and not _is_exact(row, self)]
-        self._range_ends = [row.size_range.end for row in ranges if row.size_range]
-        self._range_rows = ranges
-        self._exact_rows = {
-            row.size_range.start: row for row in self._rows if row.size_range and _is_exact(row, self)
-        }
-
-    # --------------------------------------------------------------------------------------- the model's state
-
-    def state_problem(self, args: Any, kwargs: Any) -> str | None:
-        """The first condition on model state or Python values that does not hold, or None."""
-        scope = self._scope(args, kwargs)
-        if torch.is_inference_mode_enabled():
-            with torch.inference_mode(False):  # guards compare dispatch keys, which that mode takes away
-                held = self.raw.check_state(scope)
-                reason = None if held else self.raw.explain_state(scope)
-        else:
-            held = self.raw.check_state(scope)
-            reason = None if held else self.raw.explain_state(scope)
-        if reason is None:
-            reason = self._watch.problem()
-        state = _global_state()
-        if state != self._global_state:
-            names = ("autocast", "default dtype")
-            pairs = zip(names, self._global_state, state, strict=True)
-            return next(f"{name} == {was}" for name, was, now in pairs if was != now)
-        return reason
-
-    def _scope(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        if not kwargs and len(args) + len(self._first) == self._simple_count:
-            scope = dict(zip(self._names, (*self._first, *args), strict=True))
-        else:
-            bound = self._signature.bind(*self._first, *args, **kwargs)
-            bound.apply_defaults()
-            scope = dict(bound.arguments)
-        for name, cell in self._cells:
-            scope[name] = cell.cell_contents
-        return scope
-
-    # ------------------------------------------------------------------------------------------------- one call
-
-    def call(self, args: Any, kwargs: Any) -> Any:
-        """Binds the call, runs the pieces, rebuilds the output."""
-        try:
-            return self._forward(*self._first, *args, **kwargs)
-        except (AttributeError, IndexError, TypeError):
-            # The bytecode reads sizes before anything is checked.
-            accept.check_arguments(self.captured, self._scope(args, kwargs))
-            raise
-
-    def _run_flat(self, *values: Any) -> Any:
-        binding = self._binding
-        bound = self._take_bound(values)
-        if not all(map(operator.is_, bound, binding.values)):
-            binding = self._binding = _Binding(bound)
-        size = self._accepted_size(values)
-        if size == accept.NOT_ACCEPTED:
-            return self._run_special(values, binding)
-        if self._written and len(self._tensor_positions) > 1:
-            self._refuse_overlap(values)
-        return self._run_row(self._row_of(size), values, binding)
-
-    def _row_of(self, size: int) -> DispatchEntry:
-        if self.dispatch is None:
-            return self._rows[0]
-        row = self._exact_rows.get(size)
-        if row is not None:
-            return row
-        index = bisect.bisect_left(self._range_ends, size)
-        if index < len(self._range_rows):
-            row = self._range_rows[index]
-            if row.size_range is not None and size in row.size_range:
-                return row
-        return self._outside(size)
-
-    def _outside(self, size: int) -> DispatchEntry:
-        if self.config.out_of_range is OutOfRange.EAGER:
-            raise _RunEagerly
-        ranges = [row.size_range for row in self._rows if row.size_range]
-        assert self.dispatch is not None
-        raise SizeOutOfRange(
-            f"{self.dispatch.name} = {size} ({self.dispatch.label}) is in no compiled range; the ranges are "
-            f"{interval_text(sorted(ranges))}. Raise max_size (now {self.config.max_size}), or set "
-            f"out_of_range=OutOfRange.EAGER."
-        )
-
-    def _run_row(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
-        if self.recording is not None:
-            return self._run_recorded(row, values, binding)
-        function = binding.functions.get(row.function_name)
-        if function is None:
-            function = self._bind(row, binding, None)
-            binding.functions[row.function_name] = function
-        return function(*self._take_per_call(values))
-
-    def _bind(self, row: DispatchEntry, binding: _Binding, extra: Any) -> Any:
-        name, artifacts = row.function_name, row.artifacts
-        program_key = (name, extra is not None)
-        program = self._programs.get(program_key)
-        if program is None:
-            program = self._programs[program_key] = write_program(
-                self.unique, name, artifacts=artifacts, recording=extra is not None
-            )
-        bound = dict(zip(self._bound_names, binding.values, strict=True)) | self._constants
-        return program.bind(bound, self._runners(artifacts), extra)
-
-    def _runners(self, artifacts: Mapping[str, Artifact]) -> dict[str, Callable[[list[Any]], Any]]:
-        runners: dict[str, Callable[[list[Any]], Any]] = {}
-        for piece in self.unique.pieces:
-            if piece.kind is PieceKind.COMPILED:
-                assert piece.unique_id is not None
-                runners[piece.name] = artifacts[piece.unique_id].callable
-            else:
-                forward = piece.graph_module().forward
-                runners[piece.name] = lambda arguments, forward=forward: forward(*arguments)
-        return runners
-
-    def _run_recorded(
-        self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding
-    ) -> Any:
-        times: list[float] = []
-        extra = {"times": times, "clock": time.perf_counter}
-        function = self._bind(row, binding, extra)
-        started = time.perf_counter()
-        result = function(*self._take_per_call(values))
-        microseconds = (time.perf_counter() - started) * 1e6
-        per_piece = tuple((b - a) * 1e6 for a, b in zip(times[::2], times[1::2], strict=True))
-        used = tuple(
-            row.artifacts[piece.unique_id] for piece in self.unique.pieces if piece.unique_id
-        )
-        assert self.recording is not None
-        sizes = accept.read_sizes(self.captured, values)
-        self.recording.fill(sizes, row.size_range, 0, used, microseconds, per_piece)
-        return result
-
-    # ------------------------------------------------------------------------------------------ what is not plain
-
-    def _run_special(self, values: tuple[Any, ...], binding: _Binding) -> Any:
-        """A call that the predicate did not accept: size 0 or 1, other strides, or a violation."""
-        sizes = accept.read_sizes(self.captured, values)
-        if 0 in sizes.values():
-            raise _RunEagerly
-        restride = accept.check_tensors(self.captured, values, sizes)
-        ones = frozenset(name for name, size in sizes.items() if size == 1)
-        if self.config.guard_policy is not GuardPolicy.DROP:
-            self._check_sizes(sizes, ones)
-        if restride:
-            values = self._restrided(values, restride, sizes)
-        if self._written and len(self._tensor_positions) > 1:
-            self._refuse_overlap(values)
-        if ones:
-            return self._run_row(self._row_at_one(sizes, ones), values, binding)
-        size = sizes[self.dispatch.name] if self.dispatch is not None else 0
-        return self._run_row(self._row_of(size), values, binding)
-
-    def _check_sizes(self, sizes: Mapping[str, int], ones: frozenset[str]) -> None:
-        if not ones:
-            domain = SizeRange(1, self.config.max_size)
-            accept.check_guards(self.captured, sizes, domain, self.dispatch)
-            return
-        if ones not in self._ones:
-            self._ones[ones] = self._settle(ones)
-        difference = self._ones[ones]
-        if difference is not None:
-            domain = SizeRange(1, self.config.max_size)
-            accept.check_guards(self.captured, sizes, domain, self.dispatch, branches_only=True)
-            named = " and ".join(f"{name} = 1" for name in sorted(ones))
-            raise GuardViolation(
-                f"The captured graph is not right for {named}: a capture at that size gives another graph "
-                f"({difference}). Compile a model for that size alone, or accept wrong results with "
-                f"guard_policy=GuardPolicy.DROP.",
-                guard=" and ".join(f"{name} >= 2" for name in sorted(ones)),
-                given=named,
-                accepted="sizes of at least 2",
-            )
-
-    def _settle(self, ones: frozenset[str]) -> str | None:
-        """Captures at size 1 and compares; None when the general graph is the same program there."""
-        fixed = dict.fromkeys(sorted(ones), 1)
-        dims = {
-            source: 1
-            for size in self.captured.sizes
-            if size.name in ones
-            for source in size.sources
-        }
-        counters.add("captured")
-        try:
-            with warnings.catch_warnings():
-                # torch.cond says that its test is a constant; at one size it is.
-                warnings.simplefilter("ignore", UserWarning)
-                special = capture(self.request, self.config, fixed_dims=dims)
-        except (CaptureError, InputError) as error:
-            return f"it cannot be captured there: {error}"
-        return same_at(self.unique.split.normalised, normalise(special), fixed)
-
-    def _row_at_one(self, sizes: Mapping[str, int], ones: frozenset[str]) -> DispatchEntry:
-        """A row with artifacts of its own for the sizes that are 1, compiled on first use."""
-        size_range: SizeRange | None = None
-        if self.dispatch is not None:
-            size = sizes[self.dispatch.name]
-            if size == 1 and 1 in self._exact_rows and ones == {self.dispatch.name}:
-                return self._exact_rows[1]
-            size_range = SizeRange(1, 1) if size == 1 else self._row_of(size).size_range
-        fixed = dict.fromkeys(sorted(ones), 1)
-        key = (size_range, *fixed)
-        if key not in self._one_artifacts:
-            compiler = PieceCompiler(self.unique, self.config)
-            made: dict[str, Artifact] = {}
-            for piece in self.unique.unique_pieces:
-                if set(piece.size_names) & ones:
-                    made[piece.unique_id] = compiler.make_at(piece.unique_id, size_range, fixed)
-                else:
-                    made[piece.unique_id] = self.compilation.compiled.artifact_for(
-                        piece.unique_id, size_range.end if size_range else None
-                    )
-            self._one_artifacts[key] = made
-        suffix = "".join(f"_{name}_1" for name in fixed if name != getattr(self.dispatch, "name", None))
-        return DispatchEntry(size_range, self._one_artifacts[key], function_name(size_range) + suffix)
-
-    def _restrided(
-        self,
-        values: tuple[Any, ...],
-        restride: tuple[accept.TensorAt, ...],
-        sizes: Mapping[str, int],
-    ) -> tuple[Any, ...]:
-        """The inputs with a copy in the captured layout where strides differ.
-
-        Raises:
-            GuardViolation: a copy would hide a write, or an output that shares memory with the input.
-        """
-        points = {size.symbol: sizes[size.name] for size in self.captured.sizes}
-        changed = list(values)
-        for each in restride:
-            path = each.expected.path
-            wanted = accept.expected_stride(each.expected, points)
-            given = tuple(values[each.position].stride())
-            if each.position in self._written or each.position in self._returned:
-                why = "writes to it" if each.position in self._written else "returns a view of it"
-                raise GuardViolation(
-                    f"{path} has strides {given}, but the graph was captured with {wanted} and {why}, so a copy "
-                    f"would not do: pass {path}.contiguous().",
-                    guard=f"{path}.stride() == {wanted}",
-                    given=str(given),
-                    accepted=str(wanted),
-                )
-            tensor = values[each.position]
-            fresh = torch.empty_strided(tuple(tensor.shape), wanted, dtype=tensor.dtype, device=tensor.device)
-            changed[each.position] = fresh.copy_(tensor)
-        return tuple(changed)
-
-    def _refuse_overlap(self, values: tuple[Any, ...]) -> None:
-        """Refuses inputs that share memory when the graph writes to one of them.
-
-        Raises:
-            InputError: naming both.
-        """
-        owner: dict[int, int] = {}
-        for position in self._tensor_positions:
-            storage = values[position].untyped_storage().data_ptr()
-            other = owner.setdefault(storage, position)
-            if other != position and (position in self._written or other in self._written):
-                names = [self.captured.inputs[each].path for each in (other, position)]
-                raise InputError(
-                    f"{names[0]} and {names[1]} share memory and the model writes to one of them, which is not "
-                    f"supported: pass {names[1]}.clone()."
-                )
-
-
-def _is_exact(row: DispatchEntry, runner: _Runner) -> bool:
-    found = row.size_range
-    return found is not None and found.is_single_size and found.start in runner.compilation.compiled.exact_sizes
-
-
-def _getter(positions: list[int]) -> Callable[[Any], tuple[Any, ...]]:
-    """A fast function that picks some positions as a tuple."""
-    if not positions:
-        return lambda values: ()
-    if len(positions) == 1:
-        only = positions[0]
-        return lambda values: (values[only],)
-    return operator.itemgetter(*positions)
-
-
-def _global_state() -> tuple[Any, ...]:
-    """What outside the model decides how its ops compute."""
-    autocast = tuple(
-        torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        for device in ("cpu", "cuda")
-    )
-    return (autocast if any(autocast) else None, torch.get_default_dtype())
-
-
-def _inputs_seen_through_outputs(graph: Any) -> frozenset[int]:
-    """Positions of inputs that some output shares memory with."""
-    outputs = {
-        effects.storage_of(node) for node in output_node(graph).all_input_nodes
-    } - {None}
-    return frozenset(
-        i for i, node in enumerate(placeholders(graph)) if effects.storage_of(node) in outputs
-    )

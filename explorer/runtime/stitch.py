@@ -137,7 +137,11 @@ class _Writer:
     def local(self, name: str) -> str:
         """The name in the text for a value of the graph."""
         if name not in self.text_of:
-            text = name if name.isidentifier() and not keyword.iskeyword(name) else f"value_{len(self.text_of)}"
+            text = (
+                name
+                if name.isidentifier() and not keyword.iskeyword(name)
+                else f"value_{len(self.text_of)}"
+            )
             while text in self.taken:
                 text += "_"
             self.taken.add(text)
@@ -172,7 +176,9 @@ class _Writer:
         more = f" to {piece.modules[-1]}" if len(piece.modules) > 1 else ""
         module = _comment(f" · {where}{more}" if where else "")
         if piece.kind is PieceKind.SPLITTING:
-            return f"{piece.name} · splits at {_comment(', '.join(piece.splitting_names[:3]))}{module}"
+            return (
+                f"{piece.name} · splits at {_comment(', '.join(piece.splitting_names[:3]))}{module}"
+            )
         return f"{piece.name} · compiled {piece.unique_id} · {piece.node_count} nodes{module}"
 
     def _call(self, piece: Piece) -> None:
@@ -272,7 +278,9 @@ class _Writer:
             names = {symbol: self.local(name) for symbol, name in value.names.items()}
             source = python_source(value.expression, names)  # type: ignore[arg-type]
         except UnknownExpression as error:
-            raise PlanError(f"The output {value.expression} cannot be computed from sizes: {error}") from error
+            raise PlanError(
+                f"The output {value.expression} cannot be computed from sizes: {error}"
+            ) from error
         self.scope |= SCALAR_FUNCTIONS
         return source
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from explorer.artifacts import CapturedGraph, Difference, Piece, SourceLocation
 from explorer.stages.dedupe import Record, record_of
-from explorer.stages.graphs import placeholders
 
 _MOST_OF_A_KIND = 5
 _LONGEST_TEXT = 120

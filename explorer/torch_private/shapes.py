@@ -121,7 +121,9 @@ def _new_symbol(shape_env: ShapeEnv, name: str, bound: Bounds) -> sympy.Basic:
     return created
 
 
-def _fake_values(examples: Iterable[Any], convert: Any, fake_mode: FakeTensorMode) -> tuple[Any, ...]:
+def _fake_values(
+    examples: Iterable[Any], convert: Any, fake_mode: FakeTensorMode
+) -> tuple[Any, ...]:
     values = []
     with fake_mode:
         for value in examples:

@@ -1,0 +1,358 @@
+"""One piece, one size range: an Artifact; several where the compiler's own conditions cut the range."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+
+from explorer.artifacts import (
+    Artifact,
+    ArtifactOrigin,
+    Piece,
+    Size,
+    UniquePieces,
+)
+from explorer.config import LARGEST_SIZE, CompilationConfig, GuardPolicy
+from explorer.counters import counters
+from explorer.errors import CompileError
+from explorer.guards.expression import (
+    SCALAR_FUNCTIONS,
+    UnknownExpression,
+    expression_text,
+    python_source,
+)
+from explorer.guards.valid import holds, runs, shape_conditions, sizes_of, valid_sizes
+from explorer.size_range import SizeRange
+from explorer.stages import effects
+from explorer.stages.backends import Backend, EagerBackend, resolve_backend
+from explorer.stages.compile_plan import WantedArtifact, dispatch_size
+from explorer.stages.graphs import example_value, expression_of, placeholders
+from explorer.stages.split import size_symbols
+from explorer.torch_private import ops
+from explorer.torch_private.shapes import Bounds, FreshInputs, fresh_inputs
+
+_DEEPEST_SPLIT = 8
+
+
+class PieceCompiler:
+    """Compiles pieces of one UniquePieces; also used by the runtime for size 1, on first use."""
+
+    def __init__(self, unique: UniquePieces, config: CompilationConfig) -> None:
+        self.captured = unique.split.normalised.captured
+        self.config = config
+        self.backend = resolve_backend(config)
+        self.dispatch = dispatch_size(self.captured, config)
+        self.pieces = {each.unique_id: each for each in unique.unique_pieces}
+
+    def make(
+        self, wanted: WantedArtifact, memory: Mapping[str, Sequence[Artifact]]
+    ) -> list[Artifact]:
+        """The artifacts for one request: one, or several where the compiler's own guards cut the range."""
+        known = memory.get(wanted.key)
+        if known:
+            counters.add("reused", len(known))
+            return [
+                dataclasses.replace(
+                    artifact,
+                    unique_id=wanted.unique_id,
+                    origin=ArtifactOrigin.MEMORY,
+                    seconds=0.0,
+                )
+                for artifact in known
+            ]
+        piece = self.pieces[wanted.unique_id].representative
+        return self._compile_range(piece, wanted, wanted.size_range, {}, 0)
+
+    def make_at(
+        self, unique_id: str, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> Artifact:
+        """An artifact with some sizes fixed to constants, for calls with a size of 1."""
+        piece = self.pieces[unique_id].representative
+        wanted = WantedArtifact(unique_id, size_range, key=f"fixed {dict(fixed)} {size_range}")
+        return self._compile_range(piece, wanted, size_range, fixed, _DEEPEST_SPLIT)[0]
+
+    def _compile_range(
+        self,
+        piece: Piece,
+        wanted: WantedArtifact,
+        size_range: SizeRange | None,
+        fixed: Mapping[str, int],
+        depth: int,
+    ) -> list[Artifact]:
+        artifact, added = self._compile_once(piece, wanted, size_range, fixed)
+        of_dispatch, of_others = self._by_size(added, size_range)
+        if of_others:
+            artifact = self._guarded(piece, artifact, of_others)
+        if not of_dispatch or size_range is None:
+            return [artifact]
+        served = self._where_right(of_dispatch, size_range)
+        if served == size_range:
+            return [artifact]
+        if served is None or depth >= _DEEPEST_SPLIT:
+            return [self._guarded(piece, artifact, of_dispatch)]
+        found = [dataclasses.replace(artifact, size_range=served)]
+        for start, end in (
+            (size_range.start, served.start - 1),
+            (served.end + 1, size_range.end),
+        ):
+            if start <= end:
+                rest = SizeRange(start, end)
+                found += self._compile_range(piece, wanted, rest, fixed, depth + 1)
+        return sorted(found, key=lambda each: each.size_range or SizeRange(0, 0))
+
+    def _by_size(
+        self, added: tuple[sympy.Basic, ...], size_range: SizeRange | None
+    ) -> tuple[tuple[sympy.Basic, ...], tuple[sympy.Basic, ...]]:
+        """Conditions that the compiler added: those on the dispatch size alone, and the others."""
+        dispatch = set(self.dispatch.torch_symbols) if self.dispatch and size_range else set()
+        alone = tuple(each for each in added if each.free_symbols <= dispatch)
+        return alone, tuple(each for each in added if each not in alone)
+
+    def _where_right(
+        self, conditions: tuple[sympy.Basic, ...], size_range: SizeRange
+    ) -> SizeRange | None:
+        """The part of the range around its hint for which conditions on the dispatch size hold."""
+        assert self.dispatch is not None
+        primary = dict.fromkeys(self.dispatch.torch_symbols, self.dispatch.symbol)
+        sizes = sizes_of(size_range)
+        right = holds(
+            [condition.xreplace(primary) for condition in conditions],
+            self.dispatch.symbol,
+            sizes,
+            {},
+        )
+        # Sizes 0 and 1 have artifacts of their own, and invalid sizes are refused before dispatch.
+        ignored = ~np.isin(sizes, valid_sizes(self.captured, self.dispatch, size_range))
+        hint = self._hint(self.dispatch, size_range)
+        return next((run for run in runs(sizes[right | ignored]) if hint in run), None)
+
+    def _compile_once(
+        self,
+        piece: Piece,
+        wanted: WantedArtifact,
+        size_range: SizeRange | None,
+        fixed: Mapping[str, int],
+    ) -> tuple[Artifact, tuple[sympy.Basic, ...]]:
+        concrete = bool(fixed) or (size_range is not None and size_range.is_single_size)
+        backend, reason = self._backend_for(piece, concrete=concrete)
+        fresh = self._fresh_inputs(piece, size_range, fixed)
+        started = time.perf_counter()
+        options = {
+            "fake_mode": fresh.fake_mode,
+            "cache_tag": f"piecewise range {size_range} fixed {sorted(fixed.items())} {self._bounds_text(piece, size_range, fixed)}",
+            "settings": dict(self.config.inductor_config),
+        }
+        try:
+            function = backend.compile(
+                piece.graph_module(), fresh.values, size_range=size_range, options=options
+            )
+        except Exception as error:
+            raise CompileError(self._failure_text(piece, wanted, size_range, error)) from error
+        seconds = time.perf_counter() - started
+        counters.add("compiled")
+        added = fresh.added_guards()
+        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
+        artifact = Artifact(
+            unique_id=wanted.unique_id,
+            size_range=size_range,
+            requested_range=wanted.size_range,
+            seconds=seconds,
+            bytes=_bytes_of(backend, function),
+            origin=ArtifactOrigin.COMPILED,
+            key=wanted.key,
+            guards=tuple(expression_text(condition, names) for condition in added),
+            callable=_boxed(function),
+            backend=backend.name,
+            notes=(reason,) if reason else (),
+            code=_code_of(backend, function),
+        )
+        return artifact, added
+
+    def _backend_for(self, piece: Piece, *, concrete: bool) -> tuple[Backend, str]:
+        """The configured backend, or eager where that one is known to answer wrongly."""
+        if self.backend.name == "eager":
+            return self.backend, ""
+        if not piece.outputs and not _writes(piece):
+            return EagerBackend(), "runs eagerly: it has no output"
+        if concrete and self.backend.name == "inductor" and _has_branches(piece):
+            # torch 2.13: its FakeTensorUpdater refuses a torch.cond whose test became a constant.
+            return EagerBackend(), "runs eagerly: Inductor cannot lower torch.cond at one size"
+        if aliased := _aliased_and_written(piece):
+            return EagerBackend(), (
+                f"runs eagerly: it writes to memory that its inputs {' and '.join(aliased)} share, which "
+                f"{self.backend.name} compiles wrongly"
+            )
+        return self.backend, ""
+
+    def _guarded(
+        self, piece: Piece, artifact: Artifact, conditions: tuple[sympy.Basic, ...]
+    ) -> Artifact:
+        """The artifact where the compiler's own conditions hold, the piece's FX graph where they do not.
+
+        The conditions are on sizes that pick no range, so no row of the dispatch table can tell them apart.
+        """
+        eager = _boxed(piece.graph_module().forward)
+        holds_for = write_condition(piece, conditions)
+        compiled = artifact.callable
+
+        def call(arguments: list[Any]) -> Any:
+            return compiled(arguments) if holds_for(arguments) else eager(arguments)
+
+        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
+        texts = " and ".join(expression_text(condition, names) for condition in conditions)
+        note = f"{artifact.backend} made code that is right only where {texts}; elsewhere the piece runs eagerly"
+        return dataclasses.replace(artifact, callable=call, notes=(*artifact.notes, note))
+
+    def _fresh_inputs(
+        self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> FreshInputs:
+        examples = [example_value(node) for node in placeholders(piece.graph)]
+        bounds = self._bounds(piece, size_range, fixed)
+        constant = {symbol for symbol, bound in bounds.items() if bound.is_single_size}
+        values = {symbol: bound.hint for symbol, bound in bounds.items()}
+        replayed = [
+            condition
+            for condition in shape_conditions(self.captured)
+            if condition.free_symbols <= set(bounds) - constant and _holds_at(condition, values)
+        ]
+        alias = {
+            symbol: size.symbol for size in self.captured.sizes for symbol in size.torch_symbols
+        }
+        return fresh_inputs(examples, bounds, replayed, alias)
+
+    def _bounds(
+        self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> dict[sympy.Basic, Bounds]:
+        """What may be assumed of every size in the piece's inputs, by primary symbol."""
+        found: dict[sympy.Basic, Bounds] = {}
+        size_of = {symbol: size for size in self.captured.sizes for symbol in size.torch_symbols}
+        for node in placeholders(piece.graph):
+            for symbol in size_symbols(example_value(node)):
+                size = size_of.get(symbol)
+                if size is None:
+                    found[symbol] = Bounds(
+                        0, LARGEST_SIZE, 8
+                    )  # made in the graph: it may be anything
+                elif size.name in fixed:
+                    value = fixed[size.name]
+                    found[size.symbol] = Bounds(value, value, value)
+                else:
+                    found[size.symbol] = self._bounds_of(size, size_range)
+        return found
+
+    def _bounds_of(self, size: Size, size_range: SizeRange | None) -> Bounds:
+        is_dispatch = self.dispatch is not None and size.name == self.dispatch.name
+        if is_dispatch and size_range is not None:
+            if size_range.is_single_size:
+                return Bounds(size_range.start, size_range.start, size_range.start)
+            hint = self._hint(size, size_range)
+            valid = valid_sizes(self.captured, size, size_range)
+            if len(valid) == 0 or self.config.guard_policy is GuardPolicy.DROP:
+                return Bounds(min(max(2, size_range.start), hint), max(size_range.end, hint), hint)
+            return Bounds(int(valid[0]), int(valid[-1]), hint)
+        high = size.high if size.high is not None else LARGEST_SIZE
+        return Bounds(max(2, size.low), high, size.hint)
+
+    def _hint(self, size: Size, size_range: SizeRange) -> int:
+        """A valid size of the range: the middle one."""
+        valid = valid_sizes(self.captured, size, size_range)
+        if len(valid):
+            return int(valid[len(valid) // 2])
+        return max(2, (size_range.start + size_range.end) // 2)
+
+    def _bounds_text(
+        self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
+    ) -> str:
+        bounds = self._bounds(piece, size_range, fixed)
+        return str([(bound.low, bound.high, bound.hint) for bound in bounds.values()])
+
+    def _failure_text(
+        self, piece: Piece, wanted: WantedArtifact, size_range: SizeRange | None, error: Exception
+    ) -> str:
+        first, last = (piece.source_lines or (None,))[0], (piece.source_lines or (None,))[-1]
+        lines = f" ({first} to {last})" if first else ""
+        text = str(error).strip().splitlines()
+        return (
+            f"The backend {self.backend.name!r} failed on {piece.name} (unique {wanted.unique_id}) for sizes "
+            f"{size_range or 'of any value'}{lines}: {text[0] if text else type(error).__name__}. "
+            f"backend='eager' runs the piece without compiling it."
+        )
+
+
+def write_condition(
+    piece: Piece, conditions: tuple[sympy.Basic, ...]
+) -> Callable[[list[Any]], bool]:
+    """A function of a piece's inputs that tests conditions on sizes; false when one cannot be evaluated."""
+    readers: dict[sympy.Basic, str] = {}
+    for position, node in enumerate(placeholders(piece.graph)):
+        value = example_value(node)
+        dims = list(enumerate(value.shape)) if isinstance(value, torch.Tensor) else [(None, value)]
+        for dim, size in dims:
+            symbol = expression_of(size)
+            if isinstance(symbol, sympy.Symbol):
+                text = f"inputs[{position}]" if dim is None else f"inputs[{position}].shape[{dim}]"
+                readers.setdefault(symbol, text)
+    try:
+        tests = [python_source(condition, readers) for condition in conditions]  # type: ignore[arg-type]
+    except UnknownExpression:
+        return lambda inputs: False
+    scope: dict[str, Any] = dict(SCALAR_FUNCTIONS)
+    # The text holds numbers, operators and positions: python_source writes nothing else.
+    exec(f"def holds(inputs):\n    return {' and '.join(tests)}\n", scope)
+    return scope["holds"]
+
+
+def _holds_at(condition: sympy.Basic, values: Mapping[sympy.Basic, int]) -> bool:
+    return bool(condition.xreplace({s: sympy.Integer(v) for s, v in values.items()}) == sympy.true)
+
+
+def _writes(piece: Piece) -> bool:
+    return bool(effects.written_storages(piece.graph.nodes))
+
+
+def _has_branches(piece: Piece) -> bool:
+    return any(ops.is_higher_order(node.target) for node in piece.graph.nodes)
+
+
+def _aliased_and_written(piece: Piece) -> tuple[str, ...]:
+    """Names of inputs that share memory which the piece writes to; empty when there are none."""
+    written = effects.written_storages(piece.graph.nodes)
+    sharing: dict[int, list[str]] = {}
+    for node in placeholders(piece.graph):
+        storage = effects.storage_of(node)
+        if storage is not None:
+            sharing.setdefault(storage, []).append(node.name)
+    for storage, names in sharing.items():
+        if storage in written and len(names) > 1:
+            return tuple(names)
+    return ()
+
+
+def _boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
+    """The function as one of a single list of inputs."""
+    if getattr(function, "boxed", False):
+        return getattr(function, "function", function)
+
+    def call(arguments: list[Any]) -> Any:
+        return function(*arguments)
+
+    return call
+
+
+def _bytes_of(backend: Backend, function: Any) -> int | None:
+    measure = getattr(backend, "serialized_bytes", None)
+    if measure is not None:
+        return measure(function)
+    serialize = getattr(backend, "serialize", None)
+    return len(serialize(function)) if serialize is not None else None
+
+
+def _code_of(backend: Backend, function: Any) -> str:
+    write = getattr(backend, "generated_code", None)
+    return write(function) if write is not None else ""
