@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 import textwrap
 import warnings
@@ -235,7 +236,13 @@ class _ProgressLine:
             from tqdm import tqdm
 
             self.bar = tqdm(
-                total=total, unit=f" {self.unit}", file=sys.stderr, leave=False, dynamic_ncols=True
+                desc=what,
+                total=total,
+                unit=f" {self.unit}",
+                bar_format="{desc} {bar} {n_fmt}/{total_fmt}{unit}, {elapsed}",
+                file=sys.stderr,
+                leave=False,
+                dynamic_ncols=True,
             )
         self.bar.set_description_str(what)
         self.bar.update(done - self.bar.n)
@@ -280,7 +287,10 @@ def _check_lines(checks: Sequence[Check]) -> list[str]:
 
 def _written(path: Path, session: Session, checks: Sequence[Check], shows: str) -> Path:
     from explorer.report import html
+    from explorer.report.graph_svg import GET_DOT
 
+    if shutil.which("dot") is None:
+        _say(GET_DOT)
     try:
         return html.write_page(path, html.page(session.compilation, checks, shows=shows))
     except OSError as error:

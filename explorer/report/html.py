@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.report import views
-from explorer.report.graph_svg import PALETTE, Picture, body_picture, pieces_picture
+from explorer.report.graph_svg import GET_DOT, PALETTE, Picture, body_picture, pieces_picture
 from explorer.report.markup import (
     Column,
     bullets,
@@ -307,6 +307,8 @@ def _unique_section(compilation: Compilation) -> str:
 def _artifact_section(compilation: Compilation) -> str:
     ranges = views.ranges_text(compilation)
     text = f"What the backend made: {ranges}. An exact size wins over its range."
+    if any(each.backend == "inductor" and each.seconds for each in compilation.artifacts):
+        text += " The first one that a process compiles also pays for starting the compiler."
     parts = [table(views.artifact_rows(compilation), _ARTIFACTS, views.colour_of(compilation))]
     skipped = views.skipped_rows(compilation)
     if skipped:
@@ -428,10 +430,11 @@ def _source_section(compilation: Compilation, graph: dict[str, Any]) -> str:
         parts = [code_block(source)]
         if number < MOST_BODIES:
             picture = body_picture(graph["bodies"][label], label)
-            parts = [paragraph(picture.text), _drawn(picture), *parts]
+            text = "" if picture.text == GET_DOT else picture.text  # said above, at the graph
+            parts = [paragraph(text) if text else "", _drawn(picture), *parts]
         nodes = counted(unique.representative.node_count, "node")
         blocks.append(details(f"{label} · {nodes}", *parts))
-    text = "The graph of each unique piece before it was compiled, drawn and as Python."
+    introduction = "The graph of each unique piece before it was compiled, drawn and as Python."
     if len(compilation.unique_pieces) > MOST_BODIES:
-        text += f" The first {MOST_BODIES} are drawn."
-    return section("sources", "Pieces as source", text, *blocks) if blocks else ""
+        introduction += f" The first {MOST_BODIES} are drawn."
+    return section("sources", "Pieces as source", introduction, *blocks) if blocks else ""

@@ -1,0 +1,49 @@
+"""Every boundary type of the story, in the order of the steps. Each is frozen; none holds display code.
+
+A frozen dataclass is shallow: a graph inside is still mutable. So a step copies a graph before it edits it, and the
+types that hold graphs or tensors compare by identity.
+"""
+
+from explorer.artifacts.captured import CapturedGraph, UserTensor
+from explorer.artifacts.common import (
+    GraphInput,
+    GuardOrigin,
+    GuardRecord,
+    InputKind,
+    Size,
+    SourceLocation,
+)
+from explorer.artifacts.compiled import Artifact, ArtifactOrigin, CompiledPieces, SkippedRange
+from explorer.artifacts.normalised import NormalisedGraph, Rewrite
+from explorer.artifacts.pieces import ComputedSize, Literal, Piece, PieceKind, SplitGraph
+from explorer.artifacts.planned import DispatchEntry, DispatchPlan
+from explorer.artifacts.recorded import RunRecord
+from explorer.artifacts.unique import Difference, UniquePiece, UniquePieces
+
+__all__ = [
+    "Artifact",
+    "ArtifactOrigin",
+    "CapturedGraph",
+    "CompiledPieces",
+    "ComputedSize",
+    "Difference",
+    "DispatchEntry",
+    "DispatchPlan",
+    "GraphInput",
+    "GuardOrigin",
+    "GuardRecord",
+    "InputKind",
+    "Literal",
+    "NormalisedGraph",
+    "Piece",
+    "PieceKind",
+    "Rewrite",
+    "RunRecord",
+    "Size",
+    "SkippedRange",
+    "SourceLocation",
+    "SplitGraph",
+    "UniquePiece",
+    "UniquePieces",
+    "UserTensor",
+]

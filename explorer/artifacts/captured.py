@@ -1,0 +1,76 @@
+"""Step 1: CapturedGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from explorer.artifacts.common import GraphInput, GuardRecord, Size
+
+if TYPE_CHECKING:
+    import sympy
+    import torch
+    from torch import fx
+
+    from explorer.torch_private.capture import RawCapture
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CapturedGraph:
+    """Step 1: one full graph of a model, and all that it assumed.
+
+    Attributes:
+        graph: the FX graph; parameters and buffers are placeholders.
+        inputs: one entry per placeholder, in order.
+        example_values: the real value of each placeholder at capture.
+        sizes: the independent dynamic sizes, in signature order.
+        guards: the conditions on sizes under which the graph is right.
+        notes: what a user should know, one sentence each.
+        user_inputs: layout of each tensor the user passes.
+        raw: torch's own record of the capture; the runtime binds calls with it.
+        model: the callable that was captured.
+        hints: size name -> size of the example that was traced.
+    """
+
+    graph: fx.Graph
+    inputs: tuple[GraphInput, ...]
+    example_values: tuple[Any, ...]
+    sizes: tuple[Size, ...]
+    guards: tuple[GuardRecord, ...]
+    notes: tuple[str, ...]
+    user_inputs: tuple[UserTensor, ...]
+    raw: RawCapture
+    model: Callable[..., Any]
+    hints: Mapping[str, int] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """One line."""
+        sizes = ", ".join(f"{size.name} = {size.label}" for size in self.sizes) or "no dynamic size"
+        return (
+            f"captured {len(self.graph.nodes)} nodes, {len(self.inputs)} inputs, {sizes}, "
+            f"{len(self.guards)} guards on sizes"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UserTensor:
+    """What the graph relies on in one tensor of the call.
+
+    Attributes:
+        source: where it is found, as in ``GraphInput.source``.
+        path: the same in the user's words.
+        dtype: element type.
+        device: where it lives.
+        shape: per dim a number or an expression over the sizes' symbols.
+        stride: per dim a number or an expression.
+        written: whether the graph writes to it.
+    """
+
+    source: str
+    path: str
+    dtype: torch.dtype
+    device: torch.device
+    shape: tuple[int | sympy.Basic, ...]
+    stride: tuple[int | sympy.Basic, ...]
+    written: bool

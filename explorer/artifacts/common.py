@@ -1,0 +1,117 @@
+"""What several steps speak of: source lines, sizes, conditions on them, inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sympy
+
+
+@dataclass(frozen=True)
+class SourceLocation:
+    """One line of the user's code.
+
+    Attributes:
+        file: path as Python knows it; a notebook cell has a made-up one.
+        line: 1-based.
+        function: name of the enclosing function.
+        text: the line, stripped; empty when unknown.
+    """
+
+    file: str
+    line: int
+    function: str = ""
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Size:
+    """One independent dynamic size of the captured graph.
+
+    Attributes:
+        name: the user's name, else made from the first input: ``x_0`` for ``x.size(0)``.
+        sources: (input path, dim) of every dim that has this size; the first one is read at run time.
+        symbol: the symbol that stands for it in ``expression`` fields of this package.
+        torch_symbols: the symbols torch made for it; several when the user declared equal what torch kept apart.
+        hint: its value at capture.
+        low: smallest size that the capture allows by its range.
+        high: largest, or None when there is no bound.
+        unbacked: whether torch made it without a value.
+    """
+
+    name: str
+    sources: tuple[tuple[str, int], ...]
+    symbol: sympy.Symbol
+    torch_symbols: tuple[sympy.Symbol, ...]
+    hint: int
+    low: int
+    high: int | None
+    unbacked: bool = False
+
+    @property
+    def label(self) -> str:
+        """The size in the user's words: ``x.size(0)``."""
+        path, dim = self.sources[0]
+        return f"{path}.size({dim})"
+
+
+class GuardOrigin(Enum):
+    """Who made a condition."""
+
+    SHAPE = "shape"
+    """A test on sizes during the trace."""
+    RANGE = "range"
+    """The range torch gave a symbol: sizes 0 and 1 are apart."""
+    DECLARED = "declared"
+    """The user gave two dims one name."""
+
+
+@dataclass(frozen=True)
+class GuardRecord:
+    """One condition on sizes that the captured graph relies on.
+
+    Attributes:
+        expression: the condition over the symbols of ``Size.symbol``.
+        text: the same in the sizes' names.
+        origin: who made it.
+        location: the user's line, where known.
+    """
+
+    expression: sympy.Basic
+    text: str
+    origin: GuardOrigin
+    location: SourceLocation | None = None
+
+
+class InputKind(Enum):
+    """What feeds one input of a captured graph."""
+
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    USER = "user"
+    SIZE = "size"
+    CONSTANT = "constant"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """One placeholder of the captured graph.
+
+    Attributes:
+        name: node name in the graph.
+        kind: what feeds it.
+        source: where its value is found, as an expression over ``L`` (the call's arguments) and ``G`` (globals).
+        path: the same in the user's words: ``layers.0.weight``, ``x``, ``batch['ids']``.
+    """
+
+    name: str
+    kind: InputKind
+    source: str
+    path: str

@@ -1,0 +1,122 @@
+"""Step 5: Artifact and CompiledPieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from explorer.artifacts.common import Size
+from explorer.artifacts.unique import UniquePieces
+from explorer.size_range import SizeRange
+
+
+class ArtifactOrigin(Enum):
+    """Where an artifact came from."""
+
+    COMPILED = "compiled"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Artifact:
+    """One unique piece, compiled for one size range.
+
+    Attributes:
+        unique_id: the group it serves.
+        size_range: dispatch sizes that it is right for; None when the piece does not depend on the dispatch size.
+        requested_range: the range of the table that it was made for; differs where the compiler added guards.
+        seconds: wall time of the compile, 0.0 when reused.
+        bytes: size of the serialised form, or None when the backend has none.
+        origin: compiled now, or reused.
+        key: digest over everything that it depends on.
+        guards: conditions on sizes that the compiler added, as text.
+        callable: list of flat inputs -> sequence of outputs.
+        backend: name of the backend that made it.
+        notes: what a user should know, one sentence each.
+        code: generated source, or empty.
+    """
+
+    unique_id: str
+    size_range: SizeRange | None
+    requested_range: SizeRange | None
+    seconds: float
+    bytes: int | None
+    origin: ArtifactOrigin
+    key: str
+    guards: tuple[str, ...]
+    callable: Callable[[list[Any]], Any]
+    backend: str
+    notes: tuple[str, ...] = ()
+    code: str = ""
+
+    def generated_code(self) -> str:
+        """What the backend wrote; empty when it does not say."""
+        return self.code
+
+    def __repr__(self) -> str:
+        return f"<artifact {self.unique_id}·{self.size_range or 'any size'} {self.origin.value}>"
+
+
+@dataclass(frozen=True)
+class SkippedRange:
+    """A range of the table without an artifact, and why."""
+
+    size_range: SizeRange
+    reason: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CompiledPieces:
+    """Step 5: one artifact per unique piece and size range.
+
+    Attributes:
+        unique: the step before.
+        artifacts: in the order they were made.
+        skipped: ranges without a valid size.
+        dispatch: the size that picks the range, or None when nothing is dynamic.
+        ranges: the dispatch sizes that can be served, ascending, exact sizes not included.
+        exact_sizes: dispatch sizes with artifacts of their own.
+        same_code: groups of artifacts of one piece whose generated code is equal, as (unique id, ranges).
+        notes: what a user should know.
+    """
+
+    unique: UniquePieces
+    artifacts: tuple[Artifact, ...]
+    skipped: tuple[SkippedRange, ...]
+    dispatch: Size | None
+    ranges: tuple[SizeRange, ...]
+    exact_sizes: tuple[int, ...]
+    same_code: tuple[tuple[str, tuple[SizeRange, ...]], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def artifact_for(self, unique_id: str, size: int | None) -> Artifact:
+        """The artifact that serves one group at one dispatch size, exact sizes first.
+
+        Raises:
+            KeyError: nothing was compiled for that size.
+        """
+        candidates = self._by_unique_id[unique_id]
+        for artifact in candidates:
+            found = artifact.size_range
+            if found is not None and found.is_single_size and size == found.start:
+                return artifact
+        for artifact in candidates:
+            if artifact.size_range is None or (size is not None and size in artifact.size_range):
+                return artifact
+        raise KeyError(f"no artifact of piece {unique_id} for size {size}")
+
+    @cached_property
+    def _by_unique_id(self) -> dict[str, list[Artifact]]:
+        groups: dict[str, list[Artifact]] = {}
+        for artifact in self.artifacts:
+            groups.setdefault(artifact.unique_id, []).append(artifact)
+        return groups
+
+    def summary(self) -> str:
+        """One line."""
+        seconds = sum(artifact.seconds for artifact in self.artifacts)
+        made = sum(artifact.origin is ArtifactOrigin.COMPILED for artifact in self.artifacts)
+        return f"{len(self.artifacts)} artifacts, {made} compiled in {seconds:.1f} s, {len(self.artifacts) - made} reused"
