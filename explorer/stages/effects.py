@@ -20,6 +20,7 @@ _IN_PLACE_OPERATORS = frozenset(
 )
 _ALLOCATING_FUNCTIONS = frozenset({torch.empty, torch.empty_like, torch.empty_strided})
 _ALLOCATING_METHODS = frozenset({"new_empty", "new_empty_strided"})
+_EMBEDDINGS = (torch.nn.functional.embedding, torch.nn.functional.embedding_bag)
 # They update running statistics, or renormalise a table, without a trailing underscore.
 _WRITE_UNDER_OPTIONS = ("batch_norm", "instance_norm", "embedding", "embedding_bag")
 
@@ -53,12 +54,18 @@ def written_nodes(node: fx.Node) -> tuple[fx.Node, ...]:
     name = getattr(target, "__name__", "")
     if node.kwargs.get("inplace") or (name.endswith("_") and not name.endswith("__")):
         return written + _tensors(node.args[:1])
+    if target in _EMBEDDINGS and _max_norm(node) is None:
+        return written  # else it renormalises the table in place
     if name.endswith(_WRITE_UNDER_OPTIONS) or ops.is_higher_order(target):
         return written + node_tensors(node)
     if _has_inplace_flag(target, node):
         return written + _tensors(node.args[:1])
     known = id(target) in ops.public_paths() or ops.is_torch_builtin(target)
     return written if known else node_tensors(node)
+
+
+def _max_norm(node: fx.Node) -> Any:
+    return node.args[3] if len(node.args) > 3 else node.kwargs.get("max_norm")
 
 
 def _written_by_method(node: fx.Node) -> tuple[fx.Node, ...]:

@@ -230,6 +230,26 @@ def _all_op_names() -> None:
     _expect("aten::add.Tensor" in names, "aten::add.Tensor is not among them")
 
 
+def _higher_order_names() -> None:
+    from torch._ops import _higher_order_ops
+
+    _expect("cond" in _higher_order_ops, "cond is not among them")
+
+
+def _regions() -> None:
+    from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
+    from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
+
+    mode = _enter_autocast("cpu", torch.bfloat16, True, None)
+    _expect(torch.is_autocast_enabled("cpu"), "_enter_autocast does not switch autocast on")
+    _exit_autocast(mode)
+    _expect(not torch.is_autocast_enabled("cpu"), "_exit_autocast does not switch it off")
+    mode = _enter_inference_mode(True)
+    _expect(torch.is_inference_mode_enabled(), "_enter_inference_mode does not switch it on")
+    _exit_inference_mode(mode)
+    _expect(not torch.is_inference_mode_enabled(), "_exit_inference_mode does not switch it off")
+
+
 # ----------------------------------------------------------------------------------------- Inductor
 
 
@@ -284,6 +304,8 @@ CANARIES: tuple[Canary, ...] = (
     ("torch._dynamo.source.ConstantSource", _constant_source),
     ("torch._ops", _operators),
     ("torch._C._dispatch_get_all_op_names", _all_op_names),
+    ("torch._ops._higher_order_ops", _higher_order_names),
+    ("_enter_autocast, _enter_inference_mode and their ends", _regions),
     ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
     ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
 )

@@ -1,8 +1,9 @@
 """The dispatcher's operators: names, schemas, and whether two fake tensors share memory.
 
-Private names used (torch 2.13.0): ``torch._ops.OpOverload``, ``OpOverloadPacket`` and ``HigherOrderOperator``,
-``torch._C._dispatch_get_all_op_names``, ``torch._C._nn`` (as a module name), ``UntypedStorage._cdata``,
-``_enter_autocast`` and ``_exit_autocast`` of ``torch.amp.autocast_mode``, ``_enter_inference_mode`` and
+Private names used (torch 2.13.0): ``torch._ops.OpOverload``, ``OpOverloadPacket``,
+``HigherOrderOperator`` and ``_higher_order_ops``, ``torch._C._dispatch_get_all_op_names``,
+``torch._C._nn`` (as a module name), ``UntypedStorage._cdata``, ``_enter_autocast`` and
+``_exit_autocast`` of ``torch.amp.autocast_mode``, ``_enter_inference_mode`` and
 ``_exit_inference_mode`` of ``torch.autograd.grad_mode``.
 """
 
@@ -14,7 +15,7 @@ from types import BuiltinFunctionType, MappingProxyType
 from typing import Any
 
 import torch
-from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
+from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket, _higher_order_ops
 from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
 
@@ -22,7 +23,7 @@ _EXIT_OF_REGION = {_enter_autocast: _exit_autocast, _enter_inference_mode: _exit
 
 
 def is_operator(target: Any) -> bool:
-    """Whether a call target is a dispatcher operator: one overload, or the packet of all its overloads."""
+    """Whether a call target is a dispatcher operator: one overload, or all under one name."""
     return isinstance(target, OpOverload | OpOverloadPacket)
 
 
@@ -32,7 +33,7 @@ def is_higher_order(target: Any) -> bool:
 
 
 def region_exit(target: Any) -> Callable[[Any], None] | None:
-    """What ends the region that a call target opens: autocast or inference mode. None of any other target."""
+    """What ends the region (autocast, inference mode) that a call target opens, or None."""
     return _EXIT_OF_REGION.get(target) if callable(target) else None
 
 
@@ -67,7 +68,7 @@ def operator_names(target: Any) -> tuple[str, ...]:
 
 
 def written_arguments(target: Any) -> tuple[tuple[int, str], ...] | None:
-    """(position, name) of the arguments that an operator writes to; None when its schema does not say."""
+    """(position, name) of what an operator writes to; None when its schema does not say."""
     overloads = (
         [target]
         if isinstance(target, OpOverload)
@@ -85,15 +86,17 @@ def registered_names() -> frozenset[str]:
     """Every operator of the dispatcher, as ``ns::op`` and ``ns::op.overload``."""
     names = torch._C._dispatch_get_all_op_names()
     default = {f"{name}.default" for name in names if "." not in name}
-    return frozenset(names) | {name.partition(".")[0] for name in names} | default
+    higher_order = {f"higher_order::{name}" for name in _higher_order_ops}
+    return frozenset(names) | {name.partition(".")[0] for name in names} | default | higher_order
 
 
 @lru_cache(maxsize=1)
 def public_paths() -> Mapping[int, tuple[str, ...]]:
-    """id of a function -> its public torch paths, the preferred one first.
+    """The id of a function -> its public torch paths, the preferred one first.
 
-    A Dynamo graph holds ``torch._C._nn.linear`` where the user wrote ``torch.nn.functional.linear``: they are one
-    object. And ``torch.conv1d`` is ``torch.nn.functional.conv1d``: that one has two paths.
+    A Dynamo graph holds ``torch._C._nn.linear`` where the user wrote
+    ``torch.nn.functional.linear``: they are one object. And ``torch.conv1d`` is
+    ``torch.nn.functional.conv1d``: that one has two paths.
     """
     found: dict[int, list[str]] = {}
     namespaces: list[tuple[str, Any]] = [
@@ -113,7 +116,7 @@ def public_paths() -> Mapping[int, tuple[str, ...]]:
 
 
 def is_torch_builtin(target: Any) -> bool:
-    """Whether a call target is written in C++ and comes with torch or Python, so that its name tells what it writes."""
+    """Whether a call target is C++ code of torch or Python, so that its name tells what it writes."""
     if not isinstance(target, BuiltinFunctionType):
         return False
     module = str(getattr(target, "__module__", None) or "torch")
@@ -121,7 +124,7 @@ def is_torch_builtin(target: Any) -> bool:
 
 
 def is_torch_function(target: Any) -> bool:
-    """Whether a call target is an operator or belongs to torch or Python, so that there is one of its name."""
+    """Whether a call target belongs to torch or Python, so that there is one of its name."""
     if is_operator(target) or is_higher_order(target) or is_torch_builtin(target):
         return True
     module = str(getattr(target, "__module__", None))

@@ -6,17 +6,27 @@ The ops: ``demo::attn(query, key, value, out!)`` writes the sum of three tensors
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sympy
 import torch
+from torch import fx
 
 import explorer
 from explorer.artifacts import CapturedGraph, NormalisedGraph, Piece, SplitGraph
 from explorer.config import CompilationConfig
+from explorer.runtime.stitch import PER_CALL, write_program
 from explorer.stages.capture import CaptureRequest, capture
-from explorer.stages.graphs import example_value, placeholders
+from explorer.stages.dedupe import dedupe
+from explorer.stages.graphs import (
+    copy_graph,
+    example_value,
+    module_of,
+    output_node,
+    placeholders,
+)
 from explorer.stages.normalise import normalise
 from explorer.stages.split import split
 from explorer.torch_private.ops import storage_id
@@ -119,8 +129,8 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 def plain(value: Any) -> Any:
     """A result with every tensor as dtype, shape, strides and exact content, so that ``==`` compares bit by bit."""
     if isinstance(value, torch.Tensor):
-        content = value.contiguous().view(torch.uint8) if value.numel() and value.dim() else value
-        return (str(value.dtype), tuple(value.shape), value.stride(), content.tolist())
+        content = value.resolve_conj().contiguous().flatten().view(torch.uint8)
+        return (str(value.dtype), tuple(value.shape), value.stride(), content.numpy().tobytes())
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -161,6 +171,66 @@ def assert_equal_to_eager(
         assert shared_memory(given_inputs, given) == wanted, f"memory is shared otherwise at {size}"
 
 
+# ------------------------------------------------------------------------------------------- graphs made by hand
+
+
+class GraphEditor:
+    """Adds nodes to a copy of a captured graph with an input ``x``, with the values that a trace would give them."""
+
+    def __init__(self, captured: CapturedGraph) -> None:
+        self.captured = captured
+        self.graph, _ = copy_graph(captured.graph)
+        self.output = output_node(self.graph)
+        self.node = {node.name: node for node in self.graph.nodes}
+
+    def call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        """A call before the output; a text as target is a method of the first argument."""
+        values, named = fx.map_arg((args, kwargs), example_value)
+        with self.graph.inserting_before(self.output), example_value(self.node["x"]).fake_mode:
+            if isinstance(target, str):
+                node = self.graph.call_method(target, args, kwargs)
+                value = getattr(values[0], target)(*values[1:], **named)
+            else:
+                node = self.graph.call_function(target, args, kwargs)
+                value = target(*values, **named)
+        node.meta["example_value"] = value
+        return node
+
+    def constant(self, name: str, value: torch.Tensor) -> fx.Node:
+        """A tensor that the graph holds itself."""
+        with self.graph.inserting_before(self.output):
+            node = self.graph.create_node("get_attr", name)
+        fake = example_value(self.node["x"]).fake_mode.from_tensor(value)
+        node.meta |= {"attribute": value, "example_value": fake}
+        return node
+
+    def returning(self, *values: Any) -> CapturedGraph:
+        """The edited graph with these outputs."""
+        self.output.args = (values,)
+        return dataclasses.replace(self.captured, graph=self.graph)
+
+
+def run_pieces(split_result: SplitGraph, *inputs: Any) -> tuple[Any, ...]:
+    """Runs the pieces through the stitching function, flat inputs in order."""
+    unique = dedupe(split_result)
+    program = write_program(unique, "run")
+    graph_inputs = split_result.normalised.inputs
+    value_of = dict(zip((each.name for each in graph_inputs), inputs, strict=True))
+    runners = {piece.name: _runner(piece) for piece in split_result.pieces}
+    function = program.bind(value_of, runners)
+    return function(*(value_of[each.name] for each in graph_inputs if each.kind in PER_CALL))
+
+
+def _runner(piece: Piece) -> Callable[[list[Any]], Any]:
+    forward = piece.graph_module().forward
+    return lambda arguments: forward(*arguments)
+
+
+def run_graph(graph: fx.Graph, *inputs: Any) -> Any:
+    """Runs a graph in one go, without its own ``get_attr`` nodes."""
+    return module_of(graph)(*inputs)
+
+
 # ---------------------------------------------------------------------------------------------- looking at pieces
 
 
@@ -178,21 +248,18 @@ def calls(piece: Piece) -> list[str]:
     ]
 
 
-def assert_only_tensors_and_base_sizes_cross(split_result: SplitGraph) -> None:
-    """No tuple, no ``torch.Size`` and no computed size is an input of a piece."""
-    base = {
-        symbol
-        for size in split_result.normalised.captured.sizes
-        for symbol in size.torch_symbols
-    }
-    for piece in split_result.pieces:
+def assert_only_tensors_and_base_sizes_cross(pieces: Iterable[Piece]) -> None:
+    """No tuple, no ``torch.Size`` and no computed size is an input of a piece, and no size comes in twice."""
+    for piece in pieces:
+        seen: set[sympy.Basic] = set()
         for node in placeholders(piece.graph):
             value = example_value(node)
             assert isinstance(value, torch.Tensor | torch.SymInt), f"{node} of {piece} is {value}"
             if isinstance(value, torch.SymInt):
                 expression = value.node.expr
                 assert isinstance(expression, sympy.Symbol), f"{expression} enters {piece}"
-                assert expression in base, f"{expression} enters {piece}"
+                assert expression not in seen, f"{expression} enters {piece} twice"
+                seen.add(expression)
 
 
 def assert_well_formed(split_result: SplitGraph) -> None:
@@ -209,4 +276,4 @@ def assert_well_formed(split_result: SplitGraph) -> None:
         known |= set(piece.outputs)
     for before, after in zip(split_result.pieces, split_result.pieces[1:], strict=False):
         assert before.kind is not after.kind, f"{before} and {after} should be one piece"
-    assert_only_tensors_and_base_sizes_cross(split_result)
+    assert_only_tensors_and_base_sizes_cross(split_result.pieces)

@@ -26,6 +26,12 @@ def tensors_in(output: Any) -> list[torch.Tensor]:
 
 
 @pytest.fixture
+def all_tensors() -> Callable[[Any], list[torch.Tensor]]:
+    """all_tensors(output) -> its tensors, in order."""
+    return tensors_in
+
+
+@pytest.fixture
 def make_sample() -> Callable[..., SampleModel]:
     """make_sample("toy_llama", layers=3) -> the sample of that module."""
 
@@ -49,7 +55,7 @@ def run_eagerly() -> Callable[[SampleModel, int], Any]:
 
 @pytest.fixture
 def compile_sample() -> Callable[..., Any]:
-    """compile_sample(sample, **config changes) -> the sample, compiled with backend ``eager``."""
+    """compile_sample(sample, **config changes) -> the sample, compiled; backend ``eager`` unless another is given."""
 
     def compile_one(sample: SampleModel, **changes: Any) -> Any:
         return explorer.compile_model(
@@ -58,7 +64,7 @@ def compile_sample() -> Callable[..., Any]:
             example_kwargs=sample.example_kwargs,
             dynamic_arg_dims=sample.dynamic_arg_dims,
             make_inputs=sample.make_inputs,
-            config=sample.compilation_config().replace(backend="eager", **changes),
+            config=sample.compilation_config().replace(**{"backend": "eager", **changes}),
         )
 
     return compile_one

@@ -44,7 +44,7 @@ def captured_graph(
     return capture(CaptureRequest(model, args, {}, dims, **rest), config)
 
 
-# ---------------------------------------------------------------------------------------- signatures
+# ------------------------------------------------------------ signatures
 
 
 class Pair(NamedTuple):
@@ -261,7 +261,7 @@ def test_example_inputs_must_be_a_tuple() -> None:
         explorer.compile_model(scaled, filled(5, 3), config=EAGER)  # type: ignore[arg-type]
 
 
-# ---------------------------------------------------------------------------- outputs, aliasing, mutation
+# ------------------------------------------------------------ outputs, aliasing, mutation
 
 
 class Counting(torch.nn.Module):
@@ -501,7 +501,7 @@ def test_tensor_that_a_graph_cannot_take_is_refused_at_a_call(make: Any, message
         fast(make())
 
 
-# ------------------------------------------------------------------------------------------------- hooks
+# ------------------------------------------------------------ hooks
 
 
 def hooked(when: str) -> tuple[torch.nn.Module, list[int]]:
@@ -566,7 +566,7 @@ def test_parametrised_weight_is_computed_each_call() -> None:
         assert torch.equal(fast(filled(4, 3)), model(filled(4, 3)))
 
 
-# ------------------------------------------------------------------------------- what is not one graph
+# ------------------------------------------------------------ what is not one graph
 
 
 def prints(x):
@@ -698,7 +698,7 @@ def test_thing_that_is_no_model_is_refused(model: Any, message: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")
 def test_scripted_model_is_refused_by_name() -> None:
-    with pytest.raises(CaptureError, match="TorchScript module, .* pass the original module"):
+    with pytest.raises(CaptureError, match=r"TorchScript module, .* pass the original module"):
         compiled(torch.jit.script(Scale()), filled(5, 3))
 
 
@@ -746,7 +746,7 @@ def test_model_without_tensor_arguments() -> None:
     assert torch.equal(fast(), model(torch.ones(4, 3)).detach())
 
 
-# ---------------------------------------------------------------------------- nothing leaks out
+# ------------------------------------------------------------ nothing leaks out
 
 
 def marks_of(tensor: torch.Tensor) -> list[str]:
@@ -887,7 +887,7 @@ def test_own_compilations_of_the_user_are_left_alone() -> None:
     assert len(calls) == count
 
 
-# ------------------------------------------------------------------------------------ sizes and dims
+# ------------------------------------------------------------ sizes and dims
 
 
 def rows_added(x, y):
@@ -1099,7 +1099,7 @@ def test_input_that_the_model_does_not_read_is_said() -> None:
     assert torch.equal(fast(filled(7, 3), filled(2, 2)), filled(7, 3) + 1)
 
 
-# ----------------------------------------------------------------------------- where nodes come from
+# ------------------------------------------------------------ where nodes come from
 
 
 class Attention(torch.nn.Module):
@@ -1159,7 +1159,7 @@ def test_every_tensor_node_has_an_example_value_without_data() -> None:
             assert example_value(node) is not None, node
 
 
-# ------------------------------------------------------------------------------ inputs of other sizes
+# ------------------------------------------------------------ inputs of other sizes
 
 
 def test_make_inputs_is_asked_when_the_example_is_too_small() -> None:

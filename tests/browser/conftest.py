@@ -1,0 +1,82 @@
+"""A real JupyterLab on the loopback interface, and Chromium to look at it.
+
+Without playwright or Chromium these tests are skipped with the reason; where the environment
+variable ``CI`` is set they fail instead. ``CHROMIUM`` names another browser, ``SCREENSHOTS`` a
+folder for the pictures that every page leaves behind.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.lab import LabServer, OpenPage
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+BROWSER_FLAGS = (
+    "--no-sandbox",  # it does not start for the superuser
+    "--disable-dev-shm-usage",  # shared memory is small in containers
+    "--disable-gpu",
+)
+WINDOW = {"width": 1300, "height": 1000}
+
+
+def unavailable(reason: str) -> None:
+    """Skips, or fails where the tests are required."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason} The environment variable CI requires the browser tests.")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    if importlib.util.find_spec("playwright") is None:
+        unavailable("playwright is not installed: pip install playwright.")
+    if CHROMIUM is None or not Path(CHROMIUM).exists():
+        unavailable("Chromium is not installed: apt-get install chromium, or set CHROMIUM.")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(BROWSER_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(
+    chromium: Any, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[LabServer]:
+    """Started after the browser, so that nothing starts where there is none."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        unavailable("jupyterlab is not installed: pip install 'piecewise-explorer[notebook]'.")
+    with LabServer(tmp_path_factory.mktemp("lab"), pytestconfig.rootpath) as server:
+        yield server
+
+
+@pytest.fixture
+def run_cells(
+    lab: LabServer, chromium: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., OpenPage]]:
+    """``run_cells(*cells, theme=...)`` runs a notebook of these cells and returns its page."""
+    opened: list[OpenPage] = []
+    name = re.sub(r"\W+", "_", request.node.name).strip("_")
+
+    def run(*cells: str, theme: str = "JupyterLab Light") -> OpenPage:
+        page = OpenPage(chromium.new_page(viewport=WINDOW), lab, f"{name}_{len(opened)}")
+        opened.append(page)
+        page.run(cells, theme)
+        return page
+
+    yield run
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for page in opened:
+        page.page.screenshot(path=folder / f"{page.name}.png")
+        page.page.close()

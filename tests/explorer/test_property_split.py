@@ -1,0 +1,94 @@
+"""Random programs, cut at random ops: the pieces together do what eager does, bit by bit.
+
+``EXPLORER_HYPOTHESIS_PROFILE=nightly`` runs many more programs than CI, and other ones each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, note, reject, settings
+from hypothesis import strategies as st
+
+from explorer import CaptureError, CompilationConfig, GuardViolation, Session
+from explorer.stages import op_names
+from explorer.stages.split import SplittingOpWarning
+from tests.explorer.cutting import assert_equal_to_eager, assert_well_formed, plain
+from tests.explorer.random_programs import PROBED_SIZES, TEMPLATES, Program, ProgramBuilder
+
+PROFILES = {"ci": (300, True), "nightly": (20_000, False)}
+"""Name -> how many programs, and whether they are the same ones each time."""
+
+_examples, _derandomize = PROFILES[os.environ.get("EXPLORER_HYPOTHESIS_PROFILE", "ci")]
+run_programs = settings(
+    max_examples=_examples,
+    derandomize=_derandomize,
+    database=None,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+SIZE_ONE = (1, 3)
+_CHOICE = st.integers(0, 7)
+_LINE = st.tuples(st.integers(0, len(TEMPLATES) - 1), st.tuples(*[_CHOICE] * 5))
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """1 to 40 lines, of which those stay that run; 1 to 4 values are returned."""
+    builder = ProgramBuilder(two_inputs=draw(st.booleans()))
+    count = draw(st.integers(1, 40))
+    for template, choices in draw(st.lists(_LINE, min_size=count, max_size=count)):
+        builder.add(TEMPLATES[template], choices)
+    return builder.program(draw(st.lists(st.integers(0, 30), min_size=1, max_size=4)))
+
+
+@pytest.mark.timeout(0)
+@run_programs
+@given(programs(), st.sets(st.integers(0, 40), max_size=6), st.integers(0, 9))
+def test_pieces_do_what_the_program_does(
+    program: Program, split_at: set[int], one_in_ten: int
+) -> None:
+    session = Session(
+        program.function,
+        program.make_inputs(*PROBED_SIZES[0]),
+        dynamic_arg_dims=program.dynamic,
+        config=CompilationConfig(backend="eager"),
+    )
+    try:
+        graph = session.compilation.normalised.graph
+    except CaptureError:  # the program fixes a size, so there is nothing to cut
+        reject()
+    names = list(op_names.occurring(op_names.name_table(graph.nodes)))
+    some = sorted({names[number % len(names)] for number in split_at}) if names else []
+    sizes = list(PROBED_SIZES[:3])
+    if one_in_ten == 0 and program.runs_at(*SIZE_ONE):
+        sizes.append(SIZE_ONE)
+    for splitting_ops in (some, names):
+        note(f"split at {splitting_ops}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SplittingOpWarning)  # some compute with sizes only
+            compilation = session.update(splitting_ops=tuple(splitting_ops))
+        assert_well_formed(compilation.split)
+        for size in sizes:
+            assert_equal_or_refused(program, session, size)
+
+
+def assert_equal_or_refused(program: Program, session: Session, size: tuple[int, int]) -> None:
+    """A size for which the graph is not right is refused before anything is written."""
+    inputs = program.make_inputs(*size)
+    before = plain(inputs)
+    refused = False
+    with torch.no_grad(), contextlib.suppress(GuardViolation):
+        refused = True
+        session.run(*inputs)
+        refused = False
+    if refused:
+        assert size != PROBED_SIZES[0], "the example itself was refused"
+        assert plain(inputs) == before, f"an input was written before {size} was refused"
+    else:
+        assert_equal_to_eager(program.function, session.run, program.make_inputs, size)

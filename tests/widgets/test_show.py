@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import builtins
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from IPython.core.formatters import DisplayFormatter
+
+import widgets
+from explorer import Compilation, CompilationDiff, CompileTarget, Session
+from tests.widgets.markup_reading import Read
+
+
+@pytest.fixture(scope="module")
+def session(llama: CompileTarget) -> Session:
+    config = llama.compilation_config().replace(backend="eager", compile_sizes=())
+    session = Session(
+        llama.model,
+        llama.example_inputs,
+        dynamic_arg_dims=llama.dynamic_arg_dims,
+        config=config,
+        name="<b>llama</b>",
+    )
+    session.update()
+    session.update(splitting_ops=("F.silu", "demo::attention"))
+    return session
+
+
+def test_show_has_html_for_a_page_and_text_for_a_terminal(session: Session) -> None:
+    view = widgets.show(session.history[0])
+    seen = Read(view._repr_html_())
+    seen.assert_passive()
+    assert "<b>llama</b>" in seen.text
+    assert {"table", "ol"} <= seen.tags
+    assert "<b>llama</b>: 5 pieces" in repr(view)
+    assert "33–2048" in repr(view)
+
+
+def test_show_wants_a_compilation(session: Session) -> None:
+    with pytest.raises(TypeError, match=r"show takes a Compilation, not Session: .* \.compilation"):
+        widgets.show(session)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+def formatted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], dict[str, str]]:
+    """Formats a value as a notebook's kernel would, without starting one."""
+    shell = SimpleNamespace(display_formatter=DisplayFormatter())
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    return lambda value: shell.display_formatter.format(value)[0]
+
+
+def test_registered_displays_show_compilations_and_their_differences(
+    session: Session, formatted: Callable[[Any], dict[str, str]]
+) -> None:
+    assert widgets.register_displays()
+    assert widgets.register_displays(), "again is allowed"
+    shown = formatted(session.compilation)
+    assert shown["text/plain"].startswith("<b>llama</b>: 9 pieces")
+    Read(shown["text/html"]).assert_passive()
+    different = formatted(session.diff())
+    seen = Read(different["text/html"])
+    seen.assert_passive()
+    assert "pieces: 5 -> 9" in seen.text
+    assert "splitting_ops" in seen.text and "('F.silu', 'demo::attention')" in seen.text
+    assert "pieces: 5 -> 9" in different["text/plain"]
+
+
+def test_equal_compilations_have_no_difference_to_show(
+    formatted: Callable[[Any], dict[str, str]],
+) -> None:
+    widgets.register_displays()
+    nothing = CompilationDiff({}, (), {}, ((), ()), {})
+    shown = formatted(nothing)
+    assert Read(shown["text/html"]).text == "Nothing differs."
+    assert shown["text/plain"] == "no difference"
+
+
+def test_without_ipython_there_is_nothing_to_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("IPython.get_ipython", lambda: None)
+    assert not widgets.register_displays()
+
+
+def test_without_ipywidgets_explore_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, llama: CompileTarget
+) -> None:
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "ipywidgets" or name in ("widgets.panel", "widgets.controls"):
+            monkeypatch.delitem(sys.modules, name)
+    real_import = builtins.__import__
+
+    def import_without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "ipywidgets":
+            raise ModuleNotFoundError("No module named 'ipywidgets'", name="ipywidgets")
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", import_without)
+    with pytest.raises(ImportError, match=r"pip install 'piecewise-explorer\[notebook\]'"):
+        widgets.explore(llama.model, llama.example_inputs)
+
+
+def test_show_needs_no_ipywidgets() -> None:
+    code = (
+        "import sys; sys.modules['ipywidgets'] = None; import widgets; "
+        "assert callable(widgets.show) and callable(widgets.register_displays)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_compilation_is_shown_without_registering_too(session: Session) -> None:
+    assert isinstance(session.compilation, Compilation)
+    Read(session.compilation._repr_html_()).assert_passive()
