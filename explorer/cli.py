@@ -22,8 +22,8 @@ from explorer.errors import ConfigError, ExplorerError
 from explorer.report.wording import clean, counted, with_short_paths
 
 if TYPE_CHECKING:
+    from explorer.comparison import Check
     from explorer.config import CompilationConfig
-    from explorer.probe import Check
     from explorer.progress import Progress
     from explorer.session import Session
     from explorer.target import CompileTarget
@@ -249,7 +249,8 @@ class _ProgressLine:
 
 
 def _compared(session: Session) -> tuple[Check, ...]:
-    from explorer.probe import compare_with_eager, sizes_to_compare
+    from explorer.comparison import compare_with_eager
+    from explorer.probe import sizes_to_compare
 
     sizes = sizes_to_compare(session.compilation)
     checks: list[Check] = []
@@ -264,7 +265,7 @@ def _compared(session: Session) -> tuple[Check, ...]:
 
 def _check_lines(checks: Sequence[Check]) -> list[str]:
     """One line when all is well, and one more for each size that is not plainly equal."""
-    from explorer.probe import Outcome
+    from explorer.comparison import Outcome
 
     if not checks:
         return ["eager      not compared (--no-check)"]

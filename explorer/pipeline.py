@@ -23,6 +23,7 @@ from explorer.stages.compile import compile_pieces
 from explorer.stages.dedupe import dedupe
 from explorer.stages.normalise import normalise
 from explorer.stages.split import split
+from explorer.thread_settings import thread_state
 
 STEPS = ("capture", "normalise", "split", "dedupe", "compile", "plan", "run")
 
@@ -39,7 +40,11 @@ class StepRunner(Protocol):
 
 def cut(request: CaptureRequest, config: CompilationConfig, step: StepRunner) -> UniquePieces:
     """Steps 1 to 4: everything before a backend is called."""
-    captured = step("capture", (request, config.dynamic_shapes), lambda: capture(request, config))
+    captured = step(
+        "capture",
+        (request, config.dynamic_shapes, thread_state()),
+        lambda: capture(request, config),
+    )
     normalised = step("normalise", (captured,), lambda: normalise(captured))
     pieces = step(
         "split", (normalised, config.splitting_ops), lambda: split(normalised, config.splitting_ops)

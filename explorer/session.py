@@ -82,6 +82,10 @@ class _StepCache:
 
         return run
 
+    def forget(self) -> None:
+        """Drops every result."""
+        self.results.clear()
+
     def _result(self, name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> tuple[_T, bool]:
         counter = _COUNTER_OF_STEP.get(name)
         if counter is None:
@@ -290,22 +294,34 @@ class Session:
         """The latest good compilation as something to call."""
         compilation = self.compilation
         if self._runner is None:
-            self._runner = CompiledModel(self._request, compilation, self._recompile)
+            request = self._request
+            self._runner = CompiledModel(
+                request, compilation, lambda: self._recompile(request, compilation)
+            )
         return self._runner
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the latest good compilation."""
         return self.model()(*args, **kwargs)
 
-    def _recompile(self) -> Compilation:
-        """Captures again because the model's state changed; artifacts that still fit are reused."""
+    def _recompile(self, request: CaptureRequest, before: Compilation) -> Compilation:
+        """Captures again because the model's state changed; artifacts that still fit are reused.
+
+        It keeps the settings of the compilation that asked, which may not be the latest.
+        """
+        step = _StepCache(self._history_limit).timed(timings := {})
+        unique = cut(dataclasses.replace(request), before.config, step)
+        memory = dict(self._memory)
+        plan = compile_and_plan(
+            unique, before.config, step, memory=memory, progress=None, cancel=None
+        )
+        compilation = Compilation(before.config, plan, timings, self._name)
         with self._lock:
-            self._request = dataclasses.replace(self._request)
-            self._requests = [self._request]
-            runner = self._runner
-            compilation = self.update()
-            self._runner = runner
-            return compilation
+            is_latest = bool(self._history) and self._history[-1] is before
+            if is_latest:
+                self._remember(compilation)
+                self._cache.forget()  # captures of the model as it was
+        return compilation
 
 
 def compile_model(

@@ -19,6 +19,15 @@ _T = TypeVar("_T")
 _AUTOCAST_DEVICES = ("cpu", "cuda")
 
 
+def thread_state() -> tuple[tuple[str, Any], ...]:
+    """What outside a model decides how its ops compute, as (name, value): autocast and the default dtype."""
+    autocast = tuple(
+        str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
+        for kind in _AUTOCAST_DEVICES
+    )
+    return (("autocast", autocast), ("default dtype", torch.get_default_dtype()))
+
+
 def with_settings_of_this_thread(function: Callable[..., _T]) -> Callable[..., _T]:
     """The function, to be called once or more in other threads, one call at a time.
 

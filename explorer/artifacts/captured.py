@@ -31,6 +31,8 @@ class CapturedGraph:
         raw: torch's own record of the capture; the runtime binds calls with it.
         model: the callable that was captured.
         hints: size name -> size of the example that was traced.
+        outside: paths of tensors that the graph does not take, but whose sizes its conditions read.
+        thread_state: settings of the thread under which it was traced, as (name, value).
     """
 
     graph: fx.Graph
@@ -43,6 +45,8 @@ class CapturedGraph:
     raw: RawCapture
     model: Callable[..., Any]
     hints: Mapping[str, int] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
+    thread_state: tuple[tuple[str, Any], ...] = ()
 
     def summary(self) -> str:
         """One line."""

@@ -9,49 +9,19 @@ repetitions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import sympy
-import torch
-from torch import fx
-
-from explorer.artifacts import InputKind, Piece, PieceKind
-from explorer.guards.expression import expression_text
+from explorer.artifacts import Piece, PieceKind
+from explorer.report.body_view import body_view
 from explorer.report.folding import SPLITTING_MARK, fold
-from explorer.report.wording import counted, listed, place_text, shortened
+from explorer.report.graph_parts import MOST_READERS, Edges, Naming, is_size, short_name
+from explorer.report.wording import counted, listed, shortened
 from explorer.stages import effects
-from explorer.stages.graphs import (
-    example_value,
-    expression_of,
-    is_tuple_getitem,
-    placeholders,
-    user_location,
-)
-from explorer.stages.op_names import canonical_name
+from explorer.stages.graphs import example_value, placeholders
 
 if TYPE_CHECKING:
     from explorer.compilation import Compilation
-
-MOST_READERS = 2
-"""A value that more pieces (or, inside a piece, more nodes) read is cut."""
-
-_WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER)
-_SHORT_DTYPES = {
-    "float32": "f32",
-    "float64": "f64",
-    "float16": "f16",
-    "bfloat16": "bf16",
-    "int64": "i64",
-    "int32": "i32",
-    "int16": "i16",
-    "int8": "i8",
-    "uint8": "u8",
-    "bool": "bool",
-    "complex64": "c64",
-    "complex128": "c128",
-}
 
 
 def graph_view(compilation: Compilation) -> dict[str, Any]:
@@ -74,77 +44,6 @@ def graph_view(compilation: Compilation) -> dict[str, Any]:
     }
 
 
-class Naming:
-    """The names of a compilation's values, weights and sizes, in the user's words."""
-
-    def __init__(self, compilation: Compilation) -> None:
-        captured = compilation.captured
-        self.sizes: dict[sympy.Symbol, str] = {
-            symbol: size.name
-            for size in captured.sizes
-            for symbol in size.torch_symbols
-            if isinstance(symbol, sympy.Symbol)
-        }
-        self.inputs = {each.name: each for each in compilation.normalised.inputs}
-
-    def is_weight(self, name: str) -> bool:
-        """Whether a value is a parameter or buffer."""
-        return name in self.inputs and self.inputs[name].kind in _WEIGHTS
-
-    def path(self, name: str) -> str:
-        """The user's words for an input, the node's name for anything else."""
-        return self.inputs[name].path if name in self.inputs else name
-
-    def size(self, value: Any) -> str:
-        """A size or an expression over sizes: ``n``, ``4*n``, ``128``."""
-        expression = value if isinstance(value, sympy.Basic) else expression_of(value)
-        return str(value) if expression is None else expression_text(expression, self.sizes)
-
-    def dims(self, shape: Iterable[Any]) -> str:
-        """``n × 128``; a tensor without dims is ``scalar``."""
-        return " × ".join(self.size(dim) for dim in shape) or "scalar"
-
-    def value(self, value: Any) -> str:
-        """What a node computes: ``f32 n × 128``, ``n`` for a size, ``2 of f32 n`` for a tuple."""
-        if isinstance(value, torch.Tensor):
-            dtype = str(value.dtype).removeprefix("torch.")
-            return f"{_SHORT_DTYPES.get(dtype, dtype)} {self.dims(value.shape)}"
-        if isinstance(value, tuple | list):
-            kinds = list(dict.fromkeys(self.value(item) for item in value))
-            return (
-                f"{len(value)} of {kinds[0]}" if len(kinds) == 1 else counted(len(value), "value")
-            )
-        return self.size(value) if is_size(value) else type(value).__name__
-
-
-def is_size(value: Any) -> bool:
-    """Whether a value is a number computed from sizes."""
-    return isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool) or (
-        isinstance(value, int) and not isinstance(value, bool)
-    )
-
-
-# ------------------------------------------------------------------------------------------- pieces
-
-
-@dataclass
-class _Edges:
-    """Edges between drawn nodes; those between the same two, of one kind, are one."""
-
-    found: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
-
-    def add(self, source: str, target: str, kind: str, value: str) -> None:
-        values = self.found.setdefault((source, target, kind), [])
-        if value not in values:
-            values.append(value)
-
-    def rows(self) -> list[dict[str, Any]]:
-        return [
-            {"source": source, "target": target, "kind": kind, "values": values}
-            for (source, target, kind), values in self.found.items()
-        ]
-
-
 class _PiecesGraph:
     """Builds the graph of pieces."""
 
@@ -155,7 +54,7 @@ class _PiecesGraph:
         self.folds = self._folds()
         self.drawn, self.turn = self._drawn_pieces()
         self.readers = self._readers()
-        self.edges = _Edges()
+        self.edges = Edges()
         self.maker: dict[str, int] = {}
         self.last_write: dict[int, int] = {}
         self.inputs: dict[str, str] = {}
@@ -292,7 +191,7 @@ class _PiecesGraph:
         weights = sum(self.naming.is_weight(name) for name in piece.inputs)
         made = [name for name in self.cut.get(f"p{piece.index}", []) if name in piece.outputs]
         if piece.kind is PieceKind.SPLITTING:
-            names = [_short_name(name) for name in piece.splitting_names]
+            names = [short_name(name) for name in piece.splitting_names]
             lines = [SPLITTING_MARK, shortened(listed(names, 2), 44)]
         else:
             parts = [counted(piece.node_count, "node")]
@@ -332,130 +231,3 @@ class _PiecesGraph:
             self.edges.add(f"p{self.drawn[self.maker[name]]}", "output", "flow", name)
         text = counted(len(self.compilation.split.outputs), "value")
         return [{"id": "output", "kind": "output", "lines": ["output", text]}] if made else []
-
-
-def _short_name(name: str) -> str:
-    """``torch.nn.functional.silu`` is ``silu``; ``demo::attention``, ``module:layers.*`` stay."""
-    return name if ":" in name else name.rpartition(".")[2]
-
-
-# ------------------------------------------------------------------------------ the body of a piece
-
-
-def body_view(piece: Piece, naming: Naming) -> dict[str, Any]:
-    """The nodes of one piece; weights stand in their readers, items of tuples in their makers."""
-    return _BodyGraph(piece, naming).view()
-
-
-class _BodyGraph:
-    """Builds the graph of one piece's nodes."""
-
-    def __init__(self, piece: Piece, naming: Naming) -> None:
-        self.graph = piece.graph
-        self.naming = naming
-        self.number = {node: i for i, node in enumerate(piece.graph.nodes)}
-        self.edges = _Edges()
-        self.nodes: list[dict[str, Any]] = []
-        self.cut = [
-            node.name
-            for node in placeholders(piece.graph)
-            if not naming.is_weight(node.name)
-            and not is_size(example_value(node))
-            and len(node.users) > MOST_READERS
-        ]
-
-    def view(self) -> dict[str, Any]:
-        """The nodes and edges, and the inputs that were cut."""
-        for node in self.graph.nodes:
-            if node.op == "placeholder":
-                self._input(node)
-            elif node.op == "output":
-                self._output(node)
-            elif self._is_drawn(node):
-                self._operation(node)
-        return {"nodes": self.nodes, "edges": self.edges.rows(), "cut": self.cut}
-
-    def _is_drawn(self, node: fx.Node) -> bool:
-        return not (is_tuple_getitem(node) or is_size(example_value(node)) or node.op == "get_attr")
-
-    def _id(self, node: fx.Node) -> str:
-        while is_tuple_getitem(node):
-            container = node.args[0]
-            assert isinstance(container, fx.Node)
-            node = container
-        return f"b{self.number[node]}"
-
-    def _input(self, node: fx.Node) -> None:
-        value = example_value(node)
-        if self.naming.is_weight(node.name) or is_size(value) or node.name in self.cut:
-            return
-        text = self.naming.value(value)
-        self._add(node, "input", [self.naming.path(node.name), text])
-
-    def _output(self, node: fx.Node) -> None:
-        made = [each for each in node.all_input_nodes if not is_size(example_value(each))]
-        if made:
-            self._add(node, "output", ["output", counted(len(made), "value")])
-            self._connect(node, made)
-
-    def _operation(self, node: fx.Node) -> None:
-        name = canonical_name(node)
-        short = name.rpartition("::")[2] if "::" in name else _short_name(name)
-        constants = ", ".join(self._constants(node))
-        lines = [f"{short} {shortened(constants, 36)}".rstrip()]
-        value = example_value(node)
-        if value is not None:
-            lines.append(f"{shortened(node.name, 28)}: {self.naming.value(value)}")
-        weights = [each for each in node.all_input_nodes if self.naming.is_weight(each.name)]
-        lines += [shortened(self.naming.path(each.name), 44) for each in weights]
-        self._add(node, "op", lines)
-        self.nodes[-1] |= {"op": name, "source": place_text(user_location(node))}
-        self._connect(node, node.all_input_nodes)
-
-    def _constants(self, node: fx.Node) -> list[str]:
-        if canonical_name(node) == "operator.getitem":
-            index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
-            return [f"[{', '.join(self._constant(item) or 'None' for item in index)}]"]
-        found = [text for value in node.args if (text := self._constant(value))]
-        for key, value in node.kwargs.items():
-            if text := self._constant(value):
-                found.append(f"{key}={text}")
-        return found
-
-    def _constant(self, value: Any) -> str:
-        """An argument that is no tensor, as text; empty for one that is, and for None."""
-        if isinstance(value, fx.Node):
-            known = example_value(value)
-            return self.naming.size(known) if is_size(known) else ""
-        if value is None:
-            return ""
-        if isinstance(value, tuple | list):
-            parts = [self._constant(item) for item in value]
-            return f"({', '.join(parts)})" if all(parts) and parts else ""
-        if isinstance(value, slice):
-            ends = (value.start, value.stop)
-            return ":".join("" if end is None else self._constant(end) for end in ends)
-        return str(value).removeprefix("torch.")
-
-    def _add(self, node: fx.Node, kind: str, lines: list[str]) -> None:
-        self.nodes.append({"id": self._id(node), "kind": kind, "lines": lines})
-
-    def _connect(self, node: fx.Node, sources: Iterable[fx.Node]) -> None:
-        target = self._id(node)
-        cut = []
-        for source in sources:
-            value = example_value(source)
-            if self.naming.is_weight(source.name) or is_size(value) or source.op == "get_attr":
-                continue
-            if source.name in self.cut:
-                cut.append(self.naming.path(source.name))
-            else:
-                self.edges.add(self._id(source), target, "flow", source.name)
-        if cut:
-            reference = f"r{self.number[node]}"
-            text = f"reads {listed(cut, 4)}"
-            self.nodes.append({"id": reference, "kind": "reference", "lines": [text]})
-            self.edges.add(reference, target, "flow", "")
-
-
-__all__ = ["MOST_READERS", "Naming", "body_view", "graph_view"]

@@ -13,124 +13,21 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from explorer.report import views
-from explorer.report.graph_svg import GET_DOT, PALETTE, Picture, body_picture, pieces_picture
-from explorer.report.markup import (
-    Column,
-    bullets,
-    code_block,
-    details,
-    escaped,
-    fact_list,
-    letter,
-    paragraph,
-    section,
-    table,
-)
-from explorer.report.wording import bytes_text, counted, seconds_text
+from explorer.report import sections, views
+from explorer.report.graph_svg import PALETTE
+from explorer.report.markup import bullets, escaped, fact_list, paragraph, table
 
 if TYPE_CHECKING:
+    from explorer.comparison import Check
     from explorer.compilation import Compilation
-    from explorer.probe import Check
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
 """The page's content security policy."""
-
-MOST_BODIES = 12
-"""Unique pieces whose nodes are drawn."""
-
-LONG_TABLE = 30
-"""A table with more rows is closed at first."""
-
-_GUARD_MAKERS = {
-    "shape": "a test on sizes in the model",
-    "range": "the capture, which sets small sizes apart",
-    "declared": "names that you gave",
-}
-_LETTER = Column("unique_id", "piece", kind="letter")
-_GROUPS = (
-    _LETTER,
-    Column("count", "occurs", lambda count: f"{count}×", "number"),
-    Column("pieces", "at", kind="short"),
-    Column("nodes", "nodes", kind="number"),
-    Column("sizes", "depends on"),
-    Column("artifacts", "artifacts", kind="number"),
-    Column("seconds", "compile time", seconds_text, "number"),
-    Column("modules", "first one spans", kind="code"),
-    Column("source", "source lines", kind="code"),
-)
-_ARTIFACTS = (
-    _LETTER,
-    Column("size_range", "sizes", kind="short"),
-    Column("part_of", "part of", kind="short"),
-    Column("seconds", "compile time", seconds_text, "bar"),
-    Column("bytes", "size", bytes_text, "number"),
-    Column("origin", "origin"),
-    Column("backend", "backend"),
-    Column("guards", "right only where", kind="code"),
-    Column("notes", "notes"),
-)
-_PIECES = (
-    Column("index", "#", kind="number"),
-    _LETTER,
-    Column("nodes", "nodes", kind="number"),
-    Column("inputs", "values in", kind="number"),
-    Column("weights", "weights in", kind="number"),
-    Column("outputs", "values out", kind="number"),
-    Column("sizes", "depends on"),
-    Column("splits_at", "splits at", kind="code"),
-    Column("modules", "spans", kind="code"),
-    Column("source", "source lines", kind="code"),
-)
-_GUARDS = (
-    Column("text", "condition", kind="code"),
-    Column("origin", "made by", lambda origin: _GUARD_MAKERS[origin]),
-    Column("place", "at", kind="code"),
-    Column("code", "line", kind="code"),
-)
-_DIFFERENCES = (
-    Column("a", "piece", kind="letter"),
-    Column("b", "and", kind="letter"),
-    Column("kind", "differ in"),
-    Column("in_a", "first has", kind="code"),
-    Column("in_b", "second has", kind="code"),
-    Column("source", "at", kind="code"),
-    Column("hint", "hint"),
-)
-_TIMINGS = (
-    Column("step", "step"),
-    Column("seconds", "wall time", seconds_text, "bar"),
-    Column("note", "note"),
-)
-_INPUTS = (
-    Column("path", "input", kind="code"),
-    Column("dtype", "dtype"),
-    Column("shape", "shape", kind="code"),
-    Column("stride", "strides", kind="code"),
-    Column("device", "device"),
-    Column("written", "may be written", lambda written: "yes" if written else "no"),
-)
-_REWRITES = (
-    Column("kind", "kind"),
-    Column("node", "node", kind="code"),
-    Column("touched", "read by", kind="code"),
-    Column("text", "what was done"),
-)
-_SKIPPED = (Column("size_range", "sizes", kind="short"), Column("reason", "why"))
-_CHECKS = (
-    Column("sizes", "sizes", kind="short"),
-    Column("result", "result"),
-    Column("difference", "largest difference", kind="number"),
-    Column("served_by", "served by"),
-)
-
-
-# -------------------------------------------------------------------------------------------- pages
 
 
 def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str = "") -> str:
@@ -141,7 +38,7 @@ def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str =
         checks: comparisons with the model as it is, in order; shown as a table when there are any.
         shows: one sentence about the model.
     """
-    sections = [part for part in _sections(compilation, checks) if part]
+    found = sections.sections(compilation, checks)
     name = escaped(compilation.name)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -152,7 +49,7 @@ def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str =
         f"<style>{_styles('report.css', 'page.css')}</style></head>"
         f'<body class="explorer-report"><header><h1>{name}</h1>'
         f"{paragraph(shows) if shows else ''}{fact_list(views.facts(compilation))}</header>"
-        f"<main>{_strip_section(compilation)}{_navigation(sections)}{''.join(sections)}</main>"
+        f"<main>{sections.strip_section(compilation)}{sections.navigation(found)}{''.join(found)}</main>"
         f"<footer>{escaped(_written_by())}</footer></body></html>\n"
     )
 
@@ -164,12 +61,12 @@ def fragment(compilation: Compilation) -> str:
         f"<style>{_styles('fragment.css', 'report.css')}</style>",
         f"<strong>{escaped(compilation.name)}</strong>",
         fact_list(views.facts(compilation)),
-        _strip(compilation, linked=False),
-        table(views.group_rows(compilation), _GROUPS[:7], colours),
-        table(views.artifact_rows(compilation), _ARTIFACTS, colours),
+        sections.strip(compilation, linked=False),
+        table(views.group_rows(compilation), sections.GROUPS[:7], colours),
+        table(views.artifact_rows(compilation), sections.ARTIFACTS, colours),
     ]
-    guards = _guard_rows(compilation)
-    parts += [table(guards, _GUARDS)] if guards else []
+    guards = sections.guard_rows(compilation)
+    parts += [table(guards, sections.GUARDS)] if guards else []
     notes = views.note_list(compilation)
     parts += [bullets(notes)] if notes else []
     return f'<div class="explorer-report">{"".join(parts)}</div>'
@@ -219,222 +116,3 @@ def _written_by() -> str:
     except metadata.PackageNotFoundError:
         version = ""
     return f"Written by piecewise-explorer{version}, Python {platform.python_version()}."
-
-
-# ----------------------------------------------------------------------------------------- sections
-
-
-def _sections(compilation: Compilation, checks: Sequence[Check]) -> list[str]:
-    graph = views.graph_view(compilation)
-    return [
-        _check_section(checks),
-        _note_section(compilation),
-        _unique_section(compilation),
-        _artifact_section(compilation),
-        _guard_section(compilation),
-        _graph_section(graph),
-        _difference_section(compilation),
-        _timing_section(compilation),
-        _piece_section(compilation),
-        _input_section(compilation),
-        _rewrite_section(compilation),
-        _stitching_section(compilation),
-        _generated_section(compilation),
-        _source_section(compilation, graph),
-    ]
-
-
-def _navigation(sections: Sequence[str]) -> str:
-    links = []
-    for part in sections:
-        name = part.partition('id="')[2].partition('"')[0]
-        head = part.partition("<h2>")[2].partition("</h2>")[0]  # escaped already
-        links.append(f'<a href="#{name}">{head}</a>')
-    return f'<nav aria-label="Sections">{"".join(links)}</nav>'
-
-
-def _strip(compilation: Compilation, *, linked: bool) -> str:
-    cells = []
-    for cell in views.strip_cells(compilation):
-        label = cell["label"] if cell["colour"] is not None else "▨"
-        link = f"piece-{cell['index']}" if linked else ""
-        cells.append(f"<li>{letter(label, cell['colour'], cell['title'], link=link)}</li>")
-    runs = " ".join(map(str, views.strip_runs(compilation)))
-    label = escaped(f"Pieces in execution order: {runs}")
-    return f'<ol class="strip" aria-label="{label}">{"".join(cells)}</ol>'
-
-
-def _strip_section(compilation: Compilation) -> str:
-    splitting = views.splitting_names(compilation)
-    text = "The graph of the model, cut into pieces that run from left to right. "
-    text += "Pieces with one letter are the same and share what was compiled"
-    text += (
-        "; a hatched one (▨) is where the graph was cut, and runs as it is." if splitting else "."
-    )
-    runs = " ".join(map(str, views.strip_runs(compilation)))
-    folded = f"<p><code>{escaped(runs)}</code></p>" if len(compilation.pieces) > 1 else ""
-    return section("strip", "Pieces", text, _strip(compilation, linked=True), folded)
-
-
-def _check_section(checks: Sequence[Check]) -> str:
-    if not checks:
-        return ""
-    rows = [check.row() for check in checks]
-    outcomes = [check.outcome.value for check in checks]
-    counts = ", ".join(f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes))
-    text = (
-        f"The compiled model and the model as it is, run on the same inputs at "
-        f"{counted(len(checks), 'size')}, both edges of every range among them: {counts}."
-    )
-    if "refused" in outcomes:
-        text += " Refused: the compiled model said by itself that it is not right there."
-    return section("check", "Equal to eager?", text, table(rows, _CHECKS))
-
-
-def _note_section(compilation: Compilation) -> str:
-    notes = views.note_list(compilation)
-    return section("notes", "Notes", "", bullets(notes)) if notes else ""
-
-
-def _unique_section(compilation: Compilation) -> str:
-    text = "Each is compiled once per size range, however often it occurs."
-    rows = views.group_rows(compilation)
-    return section(
-        "unique", "Unique pieces", text, table(rows, _GROUPS, views.colour_of(compilation))
-    )
-
-
-def _artifact_section(compilation: Compilation) -> str:
-    ranges = views.ranges_text(compilation)
-    text = f"What the backend made: {ranges}. An exact size wins over its range."
-    if any(each.backend == "inductor" and each.seconds for each in compilation.artifacts):
-        text += " The first one that a process compiles also pays for starting the compiler."
-    parts = [table(views.artifact_rows(compilation), _ARTIFACTS, views.colour_of(compilation))]
-    skipped = views.skipped_rows(compilation)
-    if skipped:
-        parts += ["<h3>Not compiled</h3>", table(skipped, _SKIPPED)]
-    return section("artifacts", "Artifacts", text, *parts)
-
-
-def _guard_rows(compilation: Compilation) -> list[dict[str, Any]]:
-    rows = views.guard_rows(compilation)
-    return [row | {"place": f"{row['file']}:{row['line']}" if row["file"] else ""} for row in rows]
-
-
-def _guard_section(compilation: Compilation) -> str:
-    rows = _guard_rows(compilation)
-    policy = compilation.config.guard_policy.name
-    if not rows:
-        return section("guards", "Conditions on sizes", "None: the graph is right at every size.")
-    text = f"The captured graph is right only where all of these hold. Policy {policy}: " + (
-        "a call where one does not raises an error that names it."
-        if policy == "CHECK"
-        else "calls are not checked, and may get a wrong result where one does not."
-    )
-    text += (
-        " Size 1 is settled by a capture of its own when it is first called; "
-        "size 0 runs the model as it is."
-    )
-    return section("guards", "Conditions on sizes", text, table(rows, _GUARDS))
-
-
-def _graph_section(graph: dict[str, Any]) -> str:
-    picture = pieces_picture(graph["pieces"])
-    return section("graph", "Graph", picture.text, _drawn(picture))
-
-
-def _drawn(picture: Picture) -> str:
-    return f'<div class="picture">{picture.svg}</div>' if picture.svg else ""
-
-
-def _difference_section(compilation: Compilation) -> str:
-    rows = views.difference_rows(compilation)
-    if not rows:
-        return ""
-    text = "The first thing that tells each unique piece from an earlier one of like length."
-    colours = views.colour_of(compilation)
-    return section("differences", "Why pieces differ", text, table(rows, _DIFFERENCES, colours))
-
-
-def _timing_section(compilation: Compilation) -> str:
-    rows = views.timing_rows(compilation)
-    total = sum(row["seconds"] for row in rows)
-    text = f"{seconds_text(total)} in all, wall time; the steps in order."
-    return section("timings", "Timings", text, table(rows, _TIMINGS))
-
-
-def _piece_section(compilation: Compilation) -> str:
-    rows = views.piece_rows(compilation)
-    found = table(rows, _PIECES, views.colour_of(compilation), row_id="piece-")
-    head = f"All {counted(len(rows), 'piece')}"
-    shown = details(head, found, is_open=len(rows) <= LONG_TABLE)
-    text = "Values come from other pieces or from the call, weights are bound once."
-    return section("pieces", "Table of pieces", text, shown)
-
-
-def _input_section(compilation: Compilation) -> str:
-    rows = views.input_rows(compilation)
-    if not rows:
-        return ""
-    text = "Tensors of a call as the graph expects them; other strides are copied into these."
-    return section("inputs", "Inputs", text, table(rows, _INPUTS))
-
-
-def _rewrite_section(compilation: Compilation) -> str:
-    rows = views.rewrite_rows(compilation)
-    if not rows:
-        return ""
-    found = table(rows, _REWRITES)
-    head = counted(len(rows), "rewrite")
-    text = "What was changed in the captured graph so that it can be cut anywhere."
-    shown = details(head, found, is_open=len(rows) <= LONG_TABLE)
-    return section("rewrites", "Rewrites", text, shown)
-
-
-def _stitching_section(compilation: Compilation) -> str:
-    entries = compilation.plan.entries
-    text = "The generated function that runs the pieces in order."
-    if len(entries) > 1:
-        text += (
-            f" There are {len(entries)}, one per row of ranges; they differ in the artifacts only."
-        )
-    block = details("Source", code_block(compilation.stitching_source))
-    return section("stitching", "Stitching function", text, block)
-
-
-def _generated_section(compilation: Compilation) -> str:
-    codes = views.generated_codes(compilation)
-    if not codes:
-        text = f"The backend {views.backend_name(compilation)} does not say what it generated."
-        return section("generated", "Generated code", text)
-    text = "What runs for each artifact, whole; equal code of several ranges is shown once."
-    blocks = [
-        details(
-            f"{code['unique_id']} · {code['ranges']} · {_line_count(code['code'])}",
-            code_block(code["code"]),
-        )
-        for code in codes
-    ]
-    return section("generated", "Generated code", text, *blocks)
-
-
-def _line_count(code: str) -> str:
-    return counted(len(code.splitlines()), "line")
-
-
-def _source_section(compilation: Compilation, graph: dict[str, Any]) -> str:
-    blocks, parts = [], []
-    for number, unique in enumerate(compilation.unique_pieces):
-        label = unique.unique_id
-        source = views.piece_source(compilation, unique.representative)
-        parts = [code_block(source)]
-        if number < MOST_BODIES:
-            picture = body_picture(graph["bodies"][label], label)
-            text = "" if picture.text == GET_DOT else picture.text  # said above, at the graph
-            parts = [paragraph(text) if text else "", _drawn(picture), *parts]
-        nodes = counted(unique.representative.node_count, "node")
-        blocks.append(details(f"{label} · {nodes}", *parts))
-    introduction = "The graph of each unique piece before it was compiled, drawn and as Python."
-    if len(compilation.unique_pieces) > MOST_BODIES:
-        introduction += f" The first {MOST_BODIES} are drawn."
-    return section("sources", "Pieces as source", introduction, *blocks) if blocks else ""

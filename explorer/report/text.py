@@ -14,6 +14,7 @@ from explorer.report.wording import (
     counted,
     listed,
     place_text,
+    range_text,
     seconds_text,
     shortened,
 )
@@ -121,12 +122,10 @@ def _artifact_lines(compilation: Compilation) -> list[str]:
     cells: dict[str, dict[str, str]] = {
         unique.unique_id: {"": unique.unique_id} for unique in compilation.unique_pieces
     }
-    columns = list(
-        dict.fromkeys(views.range_text(each.size_range) for each in compilation.artifacts)
-    )
+    columns = list(dict.fromkeys(range_text(each.size_range) for each in compilation.artifacts))
     shown = columns[:_MOST_RANGES]
     for artifact in compilation.artifacts:
-        column = views.range_text(artifact.size_range)
+        column = range_text(artifact.size_range)
         if column in shown:
             cells[artifact.unique_id][column] = _cell(artifact)
     rows = [

@@ -7,7 +7,6 @@ draws them escapes them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,16 +14,19 @@ import torch
 
 from explorer.artifacts import Artifact, ArtifactOrigin, InputKind, Piece, PieceKind, UniquePiece
 from explorer.report.folding import SPLITTING_MARK, Run, fold
-from explorer.report.graph_view import Naming, graph_view, is_size
+from explorer.report.graph_parts import Naming, is_size
+from explorer.report.graph_view import graph_view
+from explorer.report.source_text import generated_codes, piece_source
 from explorer.report.wording import (
     counted,
     lines_text,
     listed,
     place_text,
+    range_text,
     short_path,
     with_short_paths,
 )
-from explorer.size_range import SizeRange, interval_text
+from explorer.size_range import interval_text
 from explorer.stages.graphs import example_value, placeholders
 
 if TYPE_CHECKING:
@@ -223,13 +225,6 @@ def artifact_rows(compilation: Compilation) -> list[Row]:
     return [_artifact_row(artifact) for artifact in compilation.artifacts]
 
 
-def range_text(size_range: SizeRange | None) -> str:
-    """``9–64``, ``exactly 16``, or ``any size`` where the dispatch size does not matter."""
-    if size_range is None:
-        return "any size"
-    return f"exactly {size_range}" if size_range.is_single_size else str(size_range)
-
-
 def _artifact_row(artifact: Artifact) -> Row:
     asked = artifact.requested_range
     return {
@@ -339,46 +334,6 @@ def note_list(compilation: Compilation) -> list[str]:
         texts = " and ".join(range_text(each) for each in ranges)
         notes.append(f"piece {unique_id}: the code for {texts} is the same")
     return notes
-
-
-# ------------------------------------------------------------------------------------- source texts
-
-
-def piece_source(compilation: Compilation, piece: Piece) -> str:
-    """The piece as Python source for reading: sizes by their names, short paths, no liveness."""
-    source = piece.readable().strip("\n") + "\n"
-    names = {
-        str(symbol): size.name
-        for size in compilation.captured.sizes
-        for symbol in size.torch_symbols
-    }
-    lines = [_readable_line(line, names) for line in source.splitlines()]
-    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
-
-
-def _readable_line(line: str, names: Mapping[str, str]) -> str:
-    found = re.match(r"(\s*# File: )(.*?)(:\d+ in .*)$", line)
-    if found:
-        return f"{found[1]}{short_path(found[2])}{found[3]}"
-    line = re.sub(r";  (?:\w+ = )+None$", "", line)
-
-    def in_annotation(found: re.Match[str]) -> str:
-        return re.sub(r"\b[su]\d+\b", lambda each: names.get(each[0], each[0]), found[0])
-
-    return re.sub(r': "[^"]*"', in_annotation, line)
-
-
-def generated_codes(compilation: Compilation) -> list[Row]:
-    """The generated code of the artifacts, each text once: ``unique_id ranges code``."""
-    texts: dict[tuple[str, str], list[str]] = {}
-    for artifact in compilation.artifacts:
-        code = artifact.generated_code().strip("\n")
-        if code:
-            texts.setdefault((artifact.unique_id, code), []).append(range_text(artifact.size_range))
-    return [
-        {"unique_id": unique_id, "ranges": ", ".join(ranges), "code": code}
-        for (unique_id, code), ranges in texts.items()
-    ]
 
 
 __all__ = [

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from explorer.artifacts import SourceLocation
+from explorer.size_range import SizeRange
 
 # They turn the direction of the text around them, so that a name can look like another one.
 _DIRECTION_MARKS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -68,6 +69,13 @@ def listed(items: Iterable[str], limit: int) -> str:
     known = list(items)
     more = f" and {len(known) - limit:,} more" if len(known) > limit else ""
     return ", ".join(known[:limit]) + more
+
+
+def range_text(size_range: SizeRange | None) -> str:
+    """``9–64``, ``exactly 16``, or ``any size`` where the dispatch size does not matter."""
+    if size_range is None:
+        return "any size"
+    return f"exactly {size_range}" if size_range.is_single_size else str(size_range)
 
 
 def short_path(file: str) -> str:

@@ -35,8 +35,9 @@ def tensors_of(captured: CapturedGraph) -> tuple[TensorAt, ...]:
 
 
 def size_readers(captured: CapturedGraph) -> dict[str, tuple[int, int]]:
-    """Size name -> (position of a flat input, dim) to read it from."""
-    position_of = {each.path: i for i, each in enumerate(captured.inputs)}
+    """Size name -> (position, dim) to read it from: among the flat inputs, then the tensors outside the graph."""
+    paths = [*(each.path for each in captured.inputs), *captured.outside]
+    position_of = {path: position for position, path in reversed(list(enumerate(paths)))}
     return {
         size.name: (position_of[size.sources[0][0]], size.sources[0][1]) for size in captured.sizes
     }

@@ -34,6 +34,9 @@ class CompiledModel:
 
     A call raises ``GuardViolation`` where the captured graph is not valid (``guard_policy`` CHECK),
     ``SizeOutOfRange`` outside the ranges, ``GradRequired`` when an input requires grad.
+
+    Attributes:
+        model_before_compiling: the model as it was given.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class CompiledModel:
     ) -> None:
         self._request = request
         self._model = compilation.captured.model
+        self.model_before_compiling = request.model
         self._rebuild = rebuild
         self._lock = threading.RLock()
         self._states = [Runner(request, compilation)]
@@ -58,6 +62,8 @@ class CompiledModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The model's result for these arguments, through its compiled pieces."""
+        if torch.compiler.is_compiling():
+            return self._model(*args, **kwargs)  # a trace around this one sees the model itself
         runner = self._states[0]
         if runner.is_empty:
             return self._model(*args, **kwargs)

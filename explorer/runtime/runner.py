@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import inspect
 import operator
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -25,8 +26,10 @@ from explorer.size_range import SizeRange, interval_text
 from explorer.stages import effects
 from explorer.stages.capture import CaptureRequest, capture
 from explorer.stages.graphs import output_node, placeholders
+from explorer.stages.inputs import bind_arguments, tensor_leaves, user_arguments
 from explorer.stages.normalise import normalise
 from explorer.stages.piece_compiler import PieceCompiler
+from explorer.thread_settings import thread_state
 from explorer.torch_private.hooks import ModuleWatch
 
 
@@ -79,8 +82,8 @@ class Runner:
         plain = not code.co_kwonlyargcount and not code.co_flags & 0x0C
         self._simple_count = len(self._names) if plain else -1
         self._cells = tuple(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        self._global_state = _global_state()
-        self._watch = ModuleWatch(receiver)
+        self._watch = ModuleWatch(self.captured.model, function)
+        self._call_tensors = threading.local()
 
     def _prepare_inputs(self) -> None:
         inputs = self.unique.split.normalised.inputs
@@ -130,11 +133,10 @@ class Runner:
             reason = None if held else self.raw.explain_state(scope)
         if reason is None:
             reason = self._watch.problem()
-        state = _global_state()
-        if state != self._global_state:
-            names = ("autocast", "default dtype")
-            pairs = zip(names, self._global_state, state, strict=True)
-            return next(f"{name} == {was}" for name, was, now in pairs if was != now)
+        state = thread_state()
+        if state != self.captured.thread_state:
+            pairs = zip(self.captured.thread_state, state, strict=True)
+            return next(f"{name} == {was}" for (name, was), (_, now) in pairs if was != now)
         return reason
 
     def _scope(self, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -152,6 +154,8 @@ class Runner:
 
     def call(self, args: Any, kwargs: Any) -> Any:
         """Binds the call, runs the pieces, rebuilds the output."""
+        if self.captured.outside:
+            self._call_tensors.values = self._tensors_outside(args, kwargs)
         try:
             return self._forward(*self._first, *args, **kwargs)
         except (AttributeError, IndexError, TypeError):
@@ -159,7 +163,16 @@ class Runner:
             accept.check_arguments(self.captured, self._scope(args, kwargs))
             raise
 
+    def _tensors_outside(self, args: Any, kwargs: Any) -> tuple[torch.Tensor, ...]:
+        """Tensors of the call that the graph does not take, but whose sizes its conditions read."""
+        bound = bind_arguments(self.raw.function, self.raw.receiver, args, kwargs)
+        leaves = tensor_leaves(user_arguments(bound, self.raw.receiver))
+        found = {leaf.path: leaf.tensor for leaf in leaves}
+        return tuple(found[path] for path in self.captured.outside)
+
     def _run_flat(self, *values: Any) -> Any:
+        if self.captured.outside:
+            values += self._call_tensors.values
         binding = self._binding
         bound = self._take_bound(values)
         if not all(map(operator.is_, bound, binding.values)):
@@ -398,15 +411,6 @@ def _getter(positions: list[int]) -> Callable[[Any], tuple[Any, ...]]:
         only = positions[0]
         return lambda values: (values[only],)
     return operator.itemgetter(*positions)
-
-
-def _global_state() -> tuple[Any, ...]:
-    """What outside the model decides how its ops compute."""
-    autocast = tuple(
-        torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        for device in ("cpu", "cuda")
-    )
-    return (autocast if any(autocast) else None, torch.get_default_dtype())
 
 
 def _inputs_seen_through_outputs(graph: Any) -> frozenset[int]:

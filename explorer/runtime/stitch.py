@@ -92,16 +92,17 @@ def write_program(
     Raises:
         PlanError: the graph holds something that has no text.
     """
-    writer = _Writer(unique, artifacts or {}, recording)
-    source = writer.write(name)
+    writer = _Writer(unique, artifacts or {}, recording, name)
+    source = writer.write()
     code = compile(source, f"<stitched {name}>", "exec")
     return StitchedProgram(source, code, name, writer.scope, writer.bound_names)
 
 
 class _Writer:
     def __init__(
-        self, unique: UniquePieces, artifacts: Mapping[str, Artifact], recording: bool
+        self, unique: UniquePieces, artifacts: Mapping[str, Artifact], recording: bool, name: str
     ) -> None:
+        self.name = name
         self.unique = unique
         self.split = unique.split
         self.artifacts = artifacts
@@ -109,7 +110,7 @@ class _Writer:
         self.scope: dict[str, Any] = {}
         self.scope_name_of: dict[int, str] = {}
         self.text_of: dict[str, str] = {}
-        self.taken: set[str] = set(_RESERVED) | {piece.name for piece in unique.pieces}
+        self.taken: set[str] = set(_RESERVED) | {name} | {piece.name for piece in unique.pieces}
         self.lines: list[str] = []
         self.inputs = self.split.normalised.inputs
         for graph_input in self.inputs:
@@ -148,9 +149,10 @@ class _Writer:
             self.text_of[name] = text
         return self.text_of[name]
 
-    def write(self, name: str) -> str:
+    def write(self) -> str:
+        """The source of the whole function."""
         parameters = [self.local(each.name) for each in self.inputs if each.kind in PER_CALL]
-        head = f"def {name}({', '.join(parameters)}):"
+        head = f"def {self.name}({', '.join(parameters)}):"
         for piece in self.unique.pieces:
             self._piece(piece)
         returned = ", ".join(self._output(value) for value in self.split.outputs)

@@ -29,6 +29,7 @@ from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.expression import expression_text
 from explorer.stages import effects, inputs
 from explorer.stages.graphs import (
+    OUR_FOLDER,
     TORCH_FOLDER,
     dotted_path,
     example_value,
@@ -37,6 +38,7 @@ from explorer.stages.graphs import (
 )
 from explorer.stages.inputs import DynamicDim, TensorLeaf
 from explorer.target import MakeInputs
+from explorer.thread_settings import thread_state
 from explorer.torch_private import capture as dynamo
 
 
@@ -100,8 +102,21 @@ def capture(
     args, kwargs = inputs.replace_tensors(args, kwargs, copies)
     leaves = [TensorLeaf(leaf.path, copies[id(leaf.tensor)]) for leaf in leaves]
     _mark(leaves, live, config)
+    state = thread_state()
     raw = _trace(model, args, kwargs, leaves, live, config)
-    return _captured(model, raw, leaves, live, named)
+    if isinstance(raw, _ModelRaised):
+        if other_sizes:
+            raise InputError(_grown_text(other_sizes, raw.error)) from raw.error
+        raise raw.error
+    return _captured(model, raw, leaves, live, named, state)
+
+
+def _grown_text(sizes: Mapping[tuple[str, int], int], error: BaseException) -> str:
+    grown = ", ".join(f"{path}.size({dim}) = {size}" for (path, dim), size in sizes.items())
+    return (
+        f"A dynamic dim cannot be captured at size 0 or 1, so the example was tried at {grown}, where the model "
+        f"fails: {error}. Give an example with a larger size, leave the dim static, or pass make_inputs."
+    )
 
 
 def named_dims(
@@ -140,6 +155,7 @@ def checked_model(model: Any) -> Callable[..., Any]:
     Raises:
         CaptureError: a class, a scripted module, something that cannot be called.
     """
+    model = getattr(model, "model_before_compiling", model)  # a CompiledModel
     model = dynamo.unwrap_compiled(model)
     if isinstance(model, type):
         raise CaptureError(f"{model.__qualname__} is a class: make an instance and pass that.")
@@ -251,7 +267,7 @@ def _trace(
     leaves: list[TensorLeaf],
     dims: tuple[DynamicDim, ...],
     config: CompilationConfig,
-) -> dynamo.RawCapture:
+) -> dynamo.RawCapture | _ModelRaised:
     found: list[dynamo.ShapeGuard] = []
     oblivious = config.dynamic_shapes.type is DynamicShapesType.BACKED_SIZE_OBLIVIOUS
     try:
@@ -269,16 +285,29 @@ def _trace(
         failed = error
     # Outside the handler, so that what the model raises carries no trace of torch's.
     if dynamo.is_error_of_model(failed):
-        _raise_as_eager_does(model, args, kwargs)
+        raised = _error_of_eager(model, args, kwargs)
+        if raised is not None:
+            return _ModelRaised(raised)
     raise CaptureError(_trace_error_text(failed)) from failed
 
 
-def _raise_as_eager_does(
+def _error_of_eager(
     model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> None:
-    """A model that fails in eager too fails here with the same exception, from the user's own line."""
-    with torch.no_grad():
-        model(*args, **kwargs)
+) -> Exception | None:
+    """What the model itself raises for these inputs: users get that one, from their own line."""
+    try:
+        with torch.no_grad():
+            model(*args, **kwargs)
+    except Exception as error:
+        return error
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _ModelRaised:
+    """The model itself failed on the inputs that were to be captured."""
+
+    error: Exception
 
 
 # ------------------------------------------------------------------------------------------------ error texts
@@ -291,7 +320,7 @@ def _first_line(error: BaseException) -> str:
 
 def _user_place(stack: traceback.StackSummary | None) -> SourceLocation | None:
     for frame in reversed(stack or []):
-        if not frame.filename.startswith(TORCH_FOLDER):
+        if not frame.filename.startswith((TORCH_FOLDER, OUR_FOLDER)):
             return SourceLocation(frame.filename, frame.lineno or 0, frame.name, frame.line or "")
     return None
 
@@ -325,7 +354,7 @@ def _place_in_text(text: str) -> SourceLocation | None:
     from explorer.stages.graphs import frames_of
 
     for frame in reversed(frames_of(text)):
-        if not frame.file.startswith(TORCH_FOLDER):
+        if not frame.file.startswith((TORCH_FOLDER, OUR_FOLDER)):
             return frame
     return None
 
@@ -362,6 +391,7 @@ def _captured(
     leaves: list[TensorLeaf],
     dims: tuple[DynamicDim, ...],
     named: tuple[DynamicDim, ...],
+    thread_state: tuple[tuple[str, Any], ...],
 ) -> CapturedGraph:
     if raw.graph_module is None or raw.shape_env is None:
         return _empty_capture(model, raw)
@@ -394,6 +424,12 @@ def _captured(
         raw=raw,
         model=model,
         hints={size.name: size.hint for size in sizes},
+        outside=tuple(
+            dict.fromkeys(
+                path for size in sizes for path, _ in size.sources[:1] if path not in value_of
+            )
+        ),
+        thread_state=thread_state,
     )
 
 
@@ -484,14 +520,18 @@ def _sizes(
     tensors = {leaf.path: leaf.tensor for leaf in leaves}
     groups: list[dict[str, Any]] = []
     notes: list[str] = []
-    for each in dims:
+    inside = [each for each in dims if each.path in value_of]
+    for each in [*inside, *(each for each in dims if each not in inside)]:
         name = names_of_dim[each.path, each.dim]
-        if each.path not in value_of:
+        if each in inside:
+            expression = expression_of(value_of[each.path].shape[each.dim])
+        else:
+            expression = _symbol_outside(raw, each)
+        if expression is None and each not in inside:
             notes.append(
                 f"{each.path}.size({each.dim}) is not in the graph: the model does not read it"
             )
             continue
-        expression = expression_of(value_of[each.path].shape[each.dim])
         if expression is None or isinstance(expression, int):
             raise CaptureError(_frozen_text(raw, each, expression))
         group = next((g for g in groups if g["name"] == name or expression in g["symbols"]), None)
@@ -509,6 +549,20 @@ def _sizes(
         group["sources"].append((each.path, each.dim))
         group.setdefault("hint", tensors[each.path].shape[each.dim])
     return tuple(_size(raw, group) for group in groups), tuple(notes)
+
+
+def _symbol_outside(raw: dynamo.RawCapture, dim: DynamicDim) -> sympy.Basic | int | None:
+    """The size of a tensor that is no input of the graph, where a condition reads it; else None."""
+    assert raw.shape_env is not None
+    tested = {symbol for guard in raw.shape_guards for symbol in guard.expression.free_symbols}
+    for source, symbol in dynamo.symbol_sources(raw.shape_env).items():
+        tensor_source, _, index = source.rpartition(".size()")
+        if index == f"[{dim.dim}]" and dotted_path(tensor_source) == dim.path:
+            known = dynamo.replace_symbols(symbol, raw.shape_env)
+            if known.is_number:
+                return int(known)
+            return known if known.free_symbols & tested else None
+    return None
 
 
 def _size(raw: dynamo.RawCapture, group: Mapping[str, Any]) -> Size:

@@ -56,7 +56,10 @@ def written_nodes(node: fx.Node) -> tuple[fx.Node, ...]:
         return written + _tensors(node.args[:1])
     if target in _EMBEDDINGS and _max_norm(node) is None:
         return written  # else it renormalises the table in place
-    if name.endswith(_WRITE_UNDER_OPTIONS) or ops.is_higher_order(target):
+    if name.endswith(_WRITE_UNDER_OPTIONS):
+        first = node.args[0] if node.args else node.kwargs.get("input")  # what comes in stays
+        return written + tuple(each for each in node_tensors(node) if each is not first)
+    if ops.is_higher_order(target):
         return written + node_tensors(node)
     if _has_inplace_flag(target, node):
         return written + _tensors(node.args[:1])

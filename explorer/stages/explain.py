@@ -177,10 +177,7 @@ class _Comparison:
                 words = (self.memory_words(self.left, a), self.memory_words(self.right, b))
                 yield Difference("alias", *words, self.places(a, b))
             elif first[3] != second[3]:
-                words = [
-                    f"conjugate, negative bits {x[3]} {y}"
-                    for x, y in zip((first, second), labels, strict=True)
-                ]
+                words = (_bits_words(self.left, a), _bits_words(self.right, b))
                 yield Difference("layout", *words, self.places(a, b))
 
     def input_count(self) -> Iterator[Difference]:
@@ -268,6 +265,12 @@ def _target(node: tuple[Any, ...]) -> str:
 
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 5 and isinstance(value[2], tuple)
+
+
+def _bits_words(side: _Side, index: int) -> str:
+    conjugate, negative = side.record.nodes[index][3] or (False, False)
+    kind = "a lazy conjugate" if conjugate else "a lazy negative" if negative else "no lazy bit"
+    return f"{kind} in input {side.names[index]}"
 
 
 def _first(found: Iterable[Difference]) -> list[Difference]:

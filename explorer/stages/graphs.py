@@ -15,6 +15,7 @@ from torch import fx
 from explorer.artifacts import SourceLocation
 
 TORCH_FOLDER = str(Path(torch.__file__).parent)
+OUR_FOLDER = str(Path(__file__).parents[1])
 _FRAME = re.compile(r'File "(?P<file>[^"]*)", line (?P<line>\d+), in (?P<function>.*)')
 
 

@@ -295,6 +295,11 @@ def is_error_of_model(error: BaseException) -> bool:
     return isinstance(error, MODEL_ERRORS) or getattr(error, "gb_type", "") == "Observed exception"
 
 
+def symbol_sources(shape_env: ShapeEnv) -> dict[str, sympy.Basic]:
+    """Dynamo source name of a size, ``L['x'].size()[0]`` -> the symbol that was made for it."""
+    return dict(shape_env.source_to_var)
+
+
 def replace_symbols(expression: sympy.Basic, shape_env: ShapeEnv) -> sympy.Basic:
     """The expression with the environment's known equalities applied."""
     return shape_env.replace(expression)
@@ -311,6 +316,7 @@ __all__ = [
     "mark_backed",
     "mark_unbacked",
     "replace_symbols",
+    "symbol_sources",
     "trace",
     "traced_function",
     "unwrap_compiled",

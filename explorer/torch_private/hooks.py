@@ -29,7 +29,12 @@ SUBMODULES_AS_TRACED = "its submodules are those of the capture"
 class ModuleWatch:
     """What a model's modules, their hooks and their classes' methods were when it was traced."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, traced: FunctionType) -> None:
+        self._traced = traced
+        self._of_traced = (traced.__code__, traced.__defaults__, traced.__kwdefaults__)
+        self._kwdefaults = dict(traced.__kwdefaults__ or {})
+        self._own = vars(model) if isinstance(model, torch.nn.Module) else {}
+        self._own_forward = self._own.get("forward")
         modules = dict(model.named_modules()) if isinstance(model, torch.nn.Module) else {}
         tables = [getattr(each, name) for each in modules.values() for name in _HOOK_TABLES]
         tables += _GLOBAL_TABLES
@@ -55,6 +60,13 @@ class ModuleWatch:
 
     def problem(self) -> str | None:
         """What has changed since, in words, or None."""
+        traced = self._traced
+        if (traced.__code__, traced.__defaults__, traced.__kwdefaults__) != self._of_traced or (
+            traced.__kwdefaults__ or {}
+        ) != self._kwdefaults:
+            return f"{traced.__qualname__} has the code and defaults of the capture"
+        if self._own.get("forward") is not self._own_forward:
+            return "its forward is that of the capture"
         if any(self._empty) or any(tuple(table.items()) != was for table, was in self._filled):
             return HOOKS_AS_TRACED
         for owner, name, function, code in self._functions:

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 import explorer
+from explorer.comparison import Outcome, compare_with_eager
 from explorer.errors import InputError
-from explorer.probe import Outcome, compare_with_eager, inputs_at, sizes_to_compare
+from explorer.probe import inputs_at, sizes_to_compare
 from explorer.stages.capture import CaptureRequest
 from sample_models import branching, toy_llama
 

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from explorer.artifacts import Rewrite, SourceLocation
+from explorer.comparison import Check, Outcome
 from explorer.compilation import Compilation
-from explorer.probe import Check, Outcome
 from explorer.report import html, markup
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}

@@ -1,0 +1,110 @@
+"""Jobs for one background thread: one runs at a time, and a newer one makes an older one stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from explorer import CancelToken
+
+Work: TypeAlias = Callable[[CancelToken], None]
+"""What a job does. It shows its own errors, and looks at the token where it can stop."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    work: Work
+    token: CancelToken = field(default_factory=CancelToken)
+
+
+class Background:
+    """Runs jobs in a thread that lives as long as there are any.
+
+    ``start`` makes the running job stop and drops the ones that wait. ``follow`` waits for its turn
+    and takes the place of an earlier follower that has not begun. A job counts as running until it
+    returns, whether or not it was asked to stop.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: _Job | None = None
+        self._next: _Job | None = None
+        self._after: _Job | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, work: Work) -> None:
+        """Runs the job as soon as the running one has stopped, in place of all that wait."""
+        with self._changed:
+            self._stop_running()
+            self._next, self._after = _Job(work), None
+            self._wake()
+
+    def follow(self, work: Work) -> None:
+        """Runs the job after the ones that are there."""
+        with self._changed:
+            self._after = _Job(work)
+            self._wake()
+
+    def cancel(self) -> None:
+        """Asks the running job to stop and drops the ones that wait."""
+        with self._changed:
+            self._stop_running()
+            self._next = self._after = None
+            self._changed.notify_all()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        with self._changed:
+            return not (self._running or self._next or self._after)
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Blocks until nothing runs and nothing waits; False when the time is over before that."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        with self._changed:
+            while self._running or self._next or self._after:
+                remaining = None if deadline is None else deadline - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return False
+                self._changed.wait(remaining)
+            return True
+
+    def _stop_running(self) -> None:
+        if self._running is not None:
+            self._running.token.cancel()
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="panel", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while (job := self._take()) is not None:
+            try:
+                job.work(job.token)
+            except Exception:  # a fault of ours: the thread has to live for the jobs that follow
+                _logger.exception("A job of the panel failed.")
+            finally:
+                self._done()
+
+    def _take(self) -> _Job | None:
+        with self._changed:
+            if self._next is not None:
+                self._running, self._next = self._next, None
+            else:
+                self._running, self._after = self._after, None
+            if self._running is None:
+                self._thread = None
+            self._changed.notify_all()
+            return self._running
+
+    def _done(self) -> None:
+        with self._changed:
+            self._running = None
+            self._changed.notify_all()
