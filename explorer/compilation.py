@@ -156,7 +156,7 @@ class Compilation:
         from explorer.report import html
 
         target = Path(path)
-        target.write_text(html.page(self), encoding="utf-8")
+        html.write_page(target, html.page(self))
         return target
 
     def _repr_html_(self) -> str:

@@ -41,7 +41,7 @@ def inputs_at(subject: Session | CaptureRequest, sizes: Mapping[str, int]) -> In
         InputError: there is no size of that name, or ``make_inputs`` failed.
     """
     if isinstance(subject, Session):
-        request, captured = subject._request, subject.compilation.captured
+        request, captured = subject.request, subject.compilation.captured
     else:
         request, captured = subject, None
     leaves, dims = named_dims(request)

@@ -179,6 +179,11 @@ class Session:
         return self._history[-1]
 
     @property
+    def request(self) -> CaptureRequest:
+        """The model and the example call that the next compilation starts from."""
+        return self._request
+
+    @property
     def history(self) -> tuple[Compilation, ...]:
         """The good compilations, oldest first, at most ``history_limit``."""
         return tuple(self._history)

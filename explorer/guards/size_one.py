@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sympy
@@ -16,7 +17,10 @@ from explorer.torch_private import ops
 
 
 def same_at(
-    general: NormalisedGraph, special: NormalisedGraph, fixed: Mapping[str, int]
+    general: NormalisedGraph,
+    special: NormalisedGraph,
+    fixed: Mapping[str, int],
+    call: tuple[tuple[Any, ...], Mapping[str, Any]],
 ) -> str | None:
     """Whether a general graph and one captured at some fixed sizes are the same program there.
 
@@ -24,6 +28,7 @@ def same_at(
         general: captured with every size dynamic.
         special: captured with the ``fixed`` sizes as constants.
         fixed: size name -> value.
+        call: arguments and keyword arguments of those sizes.
 
     Returns:
         None when they are the same, else what differs first, in words.
@@ -34,7 +39,72 @@ def same_at(
             return f"{_shown(one)} against {_shown(other)}"
     if len(left.lines) != len(right.lines):
         return f"{len(left.lines)} operations against {len(right.lines)}"
-    return None
+    if left.outputs == right.outputs:
+        return None
+    return _different_results(general, special, (left, right), call)
+
+
+def _different_results(
+    general: NormalisedGraph,
+    special: NormalisedGraph,
+    programs: tuple[_Program, _Program],
+    call: tuple[tuple[Any, ...], Mapping[str, Any]],
+) -> str | None:
+    """Compares what a call returns when the graphs return marks; a size is then a number in both.
+
+    A capture at one size leaves numbers out of its graph's outputs, so these alone do not tell.
+    """
+    results = []
+    for graph, program in zip((general, special), programs, strict=True):
+        raw = graph.captured.raw
+        if raw.has_side_effects():
+            return f"outputs {program.outputs}"[:200]
+        marks = tuple(_mark_of(value) for value in program.outputs)
+        first = () if raw.receiver is None else (raw.receiver,)
+        results.append(raw.bind(_returns(marks))(*first, *call[0], **call[1]))
+    if _same_result(results[0], results[1]):
+        return None
+    return f"result {_shown_result(results[0])} against {_shown_result(results[1])}"
+
+
+def _shown_result(result: Any) -> str:
+    """The result on one line, without the content of tensors."""
+    values = list(result.values()) if isinstance(result, Mapping) else result
+    values = values if isinstance(values, list | tuple) else [values]
+    texts = ["a tensor" if isinstance(v, torch.Tensor | _Mark) else repr(v) for v in values]
+    return f"({', '.join(texts)})"[:100]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mark:
+    """Stands for one value of a graph."""
+
+    value: Any
+
+
+def _mark_of(value: Any) -> Any:
+    """A number for a size that is a number there, else a mark."""
+    return int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else _Mark(value)
+
+
+def _returns(values: tuple[Any, ...]) -> Callable[..., Any]:
+    return lambda *arguments: values
+
+
+def _same_result(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
+        return one is other
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        return list(one) == list(other) and _same_result(tuple(one.values()), tuple(other.values()))
+    if isinstance(one, list | tuple):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(_same_result(a, b) for a, b in pairs)
+    if dataclasses.is_dataclass(one) and not isinstance(one, _Mark):
+        names = [field.name for field in dataclasses.fields(one)]
+        return all(_same_result(getattr(one, name), getattr(other, name)) for name in names)
+    return bool(one == other)
 
 
 def _shown(line: tuple[Any, ...]) -> str:
@@ -57,7 +127,8 @@ class _Program:
         self.paths = {
             each.name: each.path for each in graph.inputs if each.kind is not InputKind.SIZE
         }
-        self.lines.append(("output", self._add_graph(graph.graph, {})))
+        outputs = self._add_graph(graph.graph, {})
+        self.outputs: tuple[Any, ...] = outputs if isinstance(outputs, tuple) else (outputs,)
 
     def _add_graph(self, graph: fx.Graph, position: dict[fx.Node, Any]) -> Any:
         """Adds a graph's calls; ``position`` says what its placeholders stand for, and grows. Returns the output."""

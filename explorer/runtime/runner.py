@@ -24,7 +24,7 @@ from explorer.runtime.plan import function_name
 from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
 from explorer.size_range import SizeRange, interval_text
 from explorer.stages import effects
-from explorer.stages.capture import CaptureRequest, capture
+from explorer.stages.capture import CaptureRequest, call_at, capture
 from explorer.stages.graphs import output_node, placeholders
 from explorer.stages.inputs import bind_arguments, tensor_leaves, user_arguments
 from explorer.stages.normalise import normalise
@@ -313,7 +313,8 @@ class Runner:
                 special = capture(self.request, self.config, fixed_dims=dims)
         except (CaptureError, InputError) as error:
             return f"it cannot be captured there: {error}"
-        return same_at(self.unique.split.normalised, normalise(special), fixed)
+        call = call_at(self.request, dims)
+        return same_at(self.unique.split.normalised, normalise(special), fixed, call)
 
     def _row_at_one(self, sizes: Mapping[str, int], ones: frozenset[str]) -> DispatchEntry:
         """A row with artifacts of its own for the sizes that are 1, compiled on first use."""

@@ -119,6 +119,19 @@ def _grown_text(sizes: Mapping[tuple[str, int], int], error: BaseException) -> s
     )
 
 
+def call_at(
+    request: CaptureRequest, sizes: Mapping[tuple[str, int], int]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The example call with some dims at other sizes.
+
+    Args:
+        request: the model and its example call.
+        sizes: (input path, dim) -> wanted size.
+    """
+    leaves, named = named_dims(request)
+    return _at_sizes(request, leaves, named, sizes)
+
+
 def named_dims(
     request: CaptureRequest,
 ) -> tuple[list[TensorLeaf], tuple[DynamicDim, ...]]:

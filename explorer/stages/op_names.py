@@ -42,8 +42,8 @@ def function_name(target: Any) -> str:
     if ops.is_higher_order(target):
         name = ops.higher_order_name(target)
         return f"torch.{name}" if hasattr(torch, name) else f"higher_order::{name}"
-    public = ops.public_paths().get(id(target))
-    if public is not None:
+    public = ops.paths_of(target)
+    if public:
         return public[0]
     module = getattr(target, "__module__", None) or ""
     name = getattr(target, "__name__", None) or str(target)
@@ -66,7 +66,7 @@ def names_of(node: fx.Node) -> tuple[str, ...]:
     elif ops.is_higher_order(target):
         names.append(f"higher_order::{ops.higher_order_name(target)}")
     else:
-        names += _function_aliases(canonical, ops.public_paths().get(id(target), ()))
+        names += _function_aliases(canonical, ops.paths_of(target))
     return tuple(dict.fromkeys(names))
 
 

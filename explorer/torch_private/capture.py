@@ -9,6 +9,7 @@ Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_captu
 from __future__ import annotations
 
 import contextlib
+import dis
 import logging
 import threading
 import traceback
@@ -86,6 +87,14 @@ class RawCapture:
     explain_state: Callable[[Mapping[str, Any]], str]
     output: Any
 
+    def has_side_effects(self) -> bool:
+        """Whether a bound call may do more than run the graph and rebuild its output."""
+        return any(
+            instruction.opname in _SIDE_EFFECT_OPCODES or instruction.argval in _SIDE_EFFECT_NAMES
+            for instruction in dis.get_instructions(self.output.graph_capture_output.bytecode)
+            if isinstance(instruction.argval, str) or instruction.opname in _SIDE_EFFECT_OPCODES
+        )
+
     def bind(self, flat_function: Callable[..., Any]) -> Callable[..., Any]:
         """``flat_function(*placeholder values) -> tuple``, seen from outside as the traced function.
 
@@ -99,6 +108,12 @@ class RawCapture:
             compiled_fn=flat_function,
             extra_globals={name: scope[name] for name in read if name in scope},
         )
+
+
+_SIDE_EFFECT_OPCODES = frozenset({"STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR", "DELETE_SUBSCR"})
+_SIDE_EFFECT_NAMES = frozenset(
+    {"clear", "extend", "update", "append", "insert", "setattr", "__setattr__", "__setitem__"}
+)
 
 
 @contextlib.contextmanager

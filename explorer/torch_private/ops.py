@@ -18,6 +18,7 @@ import torch
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket, _higher_order_ops
 from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
+from torch.nn import functional
 
 _EXIT_OF_REGION = {_enter_autocast: _exit_autocast, _enter_inference_mode: _exit_inference_mode}
 
@@ -113,6 +114,19 @@ def public_paths() -> Mapping[int, tuple[str, ...]]:
                 continue
             found.setdefault(id(value), []).append(f"{path}.{name}")
     return MappingProxyType({key: tuple(paths) for key, paths in found.items()})
+
+
+def paths_of(target: Any) -> tuple[str, ...]:
+    """The public torch paths of a call target, the preferred one first; empty when it has none.
+
+    Dynamo looks into ``torch.nn.functional.pad`` and puts the ``torch._C._nn.pad`` that it calls.
+    """
+    found = public_paths().get(id(target))
+    if found is not None:
+        return found
+    name = getattr(target, "__name__", "")
+    inner = getattr(target, "__module__", "") == "torch._C._nn"
+    return (f"torch.nn.functional.{name}",) if inner and hasattr(functional, name) else ()
 
 
 def is_torch_builtin(target: Any) -> bool:

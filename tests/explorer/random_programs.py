@@ -220,7 +220,12 @@ class ProgramBuilder:
 
     def _note_results(self, template: str, names: dict[str, str]) -> None:
         target = template.partition(" = ")[0]
-        for key, found in (("t", self.tensors), ("u", self.tensors), ("s", self.sizes), ("e", self.unfilled)):
+        for key, found in (
+            ("t", self.tensors),
+            ("u", self.tensors),
+            ("s", self.sizes),
+            ("e", self.unfilled),
+        ):
             if f"{{{key}}}" in target:
                 found.append(names[key])
         if "{filled}" in template:

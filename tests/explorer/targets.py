@@ -1,10 +1,13 @@
-"""Modules for tests that hand a TARGET to the command line, as text and on disk."""
+"""Targets for tests: modules on disk for the command line, and sessions with backend eager."""
 
 from __future__ import annotations
 
 import itertools
 import sys
 from pathlib import Path
+from typing import Any
+
+import explorer
 
 _numbers = itertools.count()
 
@@ -63,3 +66,21 @@ def write_module(folder: Path, text: str) -> str:
     (folder / f"{name}.py").write_text(text)
     sys.modules.pop(name, None)
     return name
+
+
+def session_of(model: Any, *example: Any, config: Any = None, **rest: Any) -> explorer.Session:
+    """A session over positional inputs."""
+    settings = config or explorer.CompilationConfig(backend="eager", max_size=64)
+    return explorer.Session(model, example, config=settings, **rest)
+
+
+def session_of_target(target: explorer.CompileTarget, **changes: Any) -> explorer.Session:
+    """A session of a target, with some settings changed."""
+    config = target.compilation_config().replace(backend="eager", **changes)
+    return explorer.Session(
+        target.model,
+        target.example_inputs,
+        dynamic_arg_dims=target.dynamic_arg_dims,
+        make_inputs=target.make_inputs,
+        config=config,
+    )

@@ -110,7 +110,11 @@ def test_size_one_has_an_artifact_of_its_own_made_at_the_first_call() -> None:
     with explorer.counters.expect(captured=1, compiled=1), torch.no_grad():
         x = torch.randn(1, 8)
         torch.testing.assert_close(model(x), layer(x))
-    with explorer.counters.expect(captured=0, compiled=0), torch.no_grad(), model.record() as record:
+    with (
+        explorer.counters.expect(captured=0, compiled=0),
+        torch.no_grad(),
+        model.record() as record,
+    ):
         model(x)
     assert record.size_range == SizeRange(1, 1)
 

@@ -283,7 +283,9 @@ def test_order_of_arguments_counts_and_which_tensor_comes_first_does_not() -> No
     assert labels(result, "n") == ["A", "A", "B"]
 
 
-def doubled_three_times(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def doubled_three_times(
+    x: torch.Tensor, y: torch.Tensor, z: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
     return demo.step(x * 2), demo.step(y * 2), demo.step(z * 2)
 
 

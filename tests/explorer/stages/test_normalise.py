@@ -117,7 +117,11 @@ def test_size_of_a_computed_tensor_is_computed_from_base_sizes() -> None:
     def model(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         joined = torch.cat([x, x, x])
         stepped = torch.ops.demo.step(joined)
-        return stepped.view(joined.shape), torch.zeros(joined.shape[0] // 2), torch.ones(joined.numel())
+        return (
+            stepped.view(joined.shape),
+            torch.zeros(joined.shape[0] // 2),
+            torch.ones(joined.numel()),
+        )
 
     compiled = compile_cut(model, random_rows(6, 8), splitting_ops=[STEP])
     assert_well_formed(compiled.compilation.split)
@@ -129,7 +133,13 @@ def test_sizes_are_returned() -> None:
         n = x.shape[0]
         joined = torch.cat([x, x])
         numbers = (n, n * 2, n // 2, n % 4, n + 1, 5 - n, -n, n**2, max(n, 4), min(n, 4), n / 2)
-        return torch.ops.demo.step(x), x.shape, joined.size(), x.shape[1:] + joined.shape[:1], *numbers
+        return (
+            torch.ops.demo.step(x),
+            x.shape,
+            joined.size(),
+            x.shape[1:] + joined.shape[:1],
+            *numbers,
+        )
 
     compiled = compile_cut(model, random_rows(6, 8), splitting_ops=[STEP])
     assert_well_formed(compiled.compilation.split)
@@ -307,7 +317,11 @@ def test_size_that_the_graph_makes_crosses_as_itself(model) -> None:
 def test_constant_tensor_becomes_the_last_input() -> None:
     edit = hand_made()
     constant = torch.arange(8.0)
-    x, first, second = edit.node["x"], edit.constant("table", constant), edit.constant("table", constant)
+    x, first, second = (
+        edit.node["x"],
+        edit.constant("table", constant),
+        edit.constant("table", constant),
+    )
     captured = edit.returning(edit.call(torch.add, edit.call(torch.mul, x, first), second))
     normalised = normalise(captured)
     assert [each.kind for each in normalised.inputs[-2:]] == [InputKind.USER, InputKind.CONSTANT]
@@ -329,7 +343,11 @@ def test_constant_tensor_in_a_graph_without_inputs() -> None:
             edit.graph.erase_node(node)
     captured = edit.returning(doubled)
     normalised = normalise(captured)
-    assert [node.op for node in normalised.graph.nodes] == ["placeholder", "call_function", "output"]
+    assert [node.op for node in normalised.graph.nodes] == [
+        "placeholder",
+        "call_function",
+        "output",
+    ]
     (result,) = run_graph(normalised.graph, torch.arange(3.0))
     assert torch.equal(result, torch.arange(3.0) * 2)
 

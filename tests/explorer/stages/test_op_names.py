@@ -34,12 +34,13 @@ def many_ops(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     norm = torch.linalg.norm(x)
     expit, transposed = torch.special.expit(x), x.T
     floats, half = x.float(), x.shape[0] // 2
+    padded = F.pad(x, (1, 1))
     stepped = demo.step(x)
     left, right = demo.two(x)
     return (
         by_operator, by_function, by_method, by_packet, by_overload, relu_function, relu_module, relu_method,
         in_place, linear, convolution, attention, viewed, row, chunk, norm, expit, transposed, floats,
-        torch.zeros(half), stepped, left, right,
+        torch.zeros(half), padded, stepped, left, right,
     )  # fmt: skip
 
 
@@ -82,6 +83,9 @@ def matches(normalised, name: str) -> list[str]:
         ("F.scaled_dot_product_attention", "attention"),
         ("torch.nn.functional.scaled_dot_product_attention", "attention"),
         ("aten::scaled_dot_product_attention", "attention"),
+        ("F.pad", "padded"),
+        ("torch.nn.functional.pad", "padded"),
+        ("aten::pad", "padded"),
         ("Tensor.view", "viewed"),
         ("aten::view", "viewed"),
         ("torch.linalg.norm", "norm"),
@@ -119,7 +123,7 @@ def test_known_name_that_does_not_occur_is_a_warning_that_lists_what_does(normal
     assert re.search(r"operator\.add \(1\), torch\.add \(1\), Tensor\.add \(1\)", text)
     listed = text.partition("present: ")[2]
     assert "floordiv" not in listed, "sizes are computed in every piece, so a cut has no effect"
-    assert listed.endswith("and 5 more")
+    assert listed.endswith("and 6 more")
 
 
 @pytest.mark.parametrize(
@@ -223,6 +227,13 @@ def test_every_node_has_one_canonical_name_that_finds_it(normalised) -> None:
 
 def test_known_names_are_found_under_their_own_name() -> None:
     known = op_names.known_names()
-    for name in ("aten::add", "aten::add.Tensor", "demo::step", "torch.cat", "F.gelu", "Tensor.view"):
+    for name in (
+        "aten::add",
+        "aten::add.Tensor",
+        "demo::step",
+        "torch.cat",
+        "F.gelu",
+        "Tensor.view",
+    ):
         assert name in known
     assert not [name for name in known if name.startswith(("os.", "__"))]

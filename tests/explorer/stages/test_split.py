@@ -250,7 +250,9 @@ def test_every_way_to_mark_sizes_cuts_alike(mode) -> None:
         demo.attn(x, x, x, out)
         long = torch.cat([out, out])
         stepped = demo.step(long)
-        return stepped.reshape(2, *size) + torch.zeros(size=size) + torch.ones(long.shape[0] // 2, 1)
+        return (
+            stepped.reshape(2, *size) + torch.zeros(size=size) + torch.ones(long.shape[0] // 2, 1)
+        )
 
     pieces = check(model, dynamic_shapes=DynamicShapesConfig(mode))
     assert kinds(pieces) == "CSCSC"
@@ -512,7 +514,9 @@ def test_branch_on_data_inside_a_piece() -> None:
         assert kinds(check(branches, model_inputs, splitting_ops=[STEP])) == "CSC"
 
 
-@pytest.mark.parametrize("name", ["torch.cond", "higher_order::cond", "torch.ops.higher_order.cond"])
+@pytest.mark.parametrize(
+    "name", ["torch.cond", "higher_order::cond", "torch.ops.higher_order.cond"]
+)
 def test_branch_on_data_as_splitting_op(name) -> None:
     pieces = check(branches, splitting_ops=[name])
     assert kinds(pieces) == "CSC"
