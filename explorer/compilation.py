@@ -1,4 +1,7 @@
-"""Compilation: all artifacts of one way through the story, with the tables and texts that people ask for."""
+"""Compilation: all artifacts of one way through the story.
+
+With them come the tables and texts that people ask for.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ class Compilation:
     Attributes:
         config: the configuration.
         plan: the last step's result; the others hang on it.
-        timings: step name -> wall seconds of this compilation; 0.0 for a step that was not run again.
+        timings: step name -> wall seconds of this compilation; 0.0 for a step that was not run
+            again.
         name: a short name for titles.
     """
 
@@ -94,7 +98,10 @@ class Compilation:
 
     @property
     def size_ranges(self) -> tuple[SizeRange, ...]:
-        """The dispatch sizes that are served, ascending; exact sizes are in ``compiled.exact_sizes``."""
+        """The dispatch sizes that are served, ascending.
+
+        Exact sizes are in ``compiled.exact_sizes``.
+        """
         return self.compiled.ranges
 
     @property

@@ -1,6 +1,7 @@
 """What a user may set: CompilationConfig and its parts, frozen, checked when made.
 
-A field enters with the work that makes it do something; passing one that does not exist yet is a TypeError.
+A field enters with the work that makes it do something; passing one that does not exist yet is a
+TypeError.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class DynamicShapesType(Enum):
     """How dynamic dims are marked for the capture."""
 
     BACKED = "backed"
-    """Symbols with an example value: the trace may branch on them, and each branch leaves a guard."""
+    """Symbols with an example value.
+
+    The trace may branch on them, and each branch leaves a guard.
+    """
     UNBACKED = "unbacked"
     """Symbols without a value: a branch on one is an error at capture, so no guard is possible."""
     BACKED_SIZE_OBLIVIOUS = "backed_size_oblivious"
@@ -77,11 +81,12 @@ class CompilationConfig:
 
     Attributes:
         backend: ``"inductor"``, ``"eager"``, or an object with the Backend protocol.
-        splitting_ops: names of the ops at which the graph is cut: ``ns::op``, ``ns::op.overload``, a public
-            torch name (``torch.nn.functional.scaled_dot_product_attention``, ``Tensor.view``), or
-            ``module:glob`` over module paths.
+        splitting_ops: names of the ops at which the graph is cut: ``ns::op``, ``ns::op.overload``,
+            a public torch name (``torch.nn.functional.scaled_dot_product_attention``,
+            ``Tensor.view``), or ``module:glob`` over module paths.
         compile_sizes: dispatch sizes, 1..max_size, with an artifact of their own.
-        compile_ranges_endpoints: ``e0 < e1 < ...`` make the ranges ``[1, e0] [e0+1, e1] ... [last+1, max_size]``.
+        compile_ranges_endpoints: ``e0 < e1 < ...`` make the ranges
+            ``[1, e0] [e0+1, e1] ... [last+1, max_size]``.
         max_size: upper end of the last range, 1..2**31-1.
         dispatch_dim: name of the size that picks the range; None means the first dynamic dim.
         out_of_range: what a call above the last range gets.
@@ -89,7 +94,8 @@ class CompilationConfig:
         dynamic_shapes: how dynamic dims are marked.
         guard_policy: what a call gets that the captured graph is not valid for.
         dedupe: whether equal pieces share one artifact.
-        inductor_config: settings for the Inductor backend, checked against its own list of settings.
+        inductor_config: settings for the Inductor backend, checked against its own list of
+            settings.
     """
 
     backend: str | Backend = "inductor"
@@ -162,13 +168,15 @@ def _check_backend(backend: object) -> None:
     if isinstance(backend, str):
         if backend not in ("inductor", "eager"):
             raise ConfigError(
-                f"backend must be 'inductor', 'eager' or an object with the Backend protocol, not {backend!r}."
+                "backend must be 'inductor', 'eager' or an object with the Backend protocol, not "
+                f"{backend!r}."
             )
         return
     missing = [name for name in ("name", "identity", "compile") if not hasattr(backend, name)]
     if missing:
         raise ConfigError(
-            f"backend {backend!r} lacks {', '.join(missing)}: a backend has name, identity() and compile(...)."
+            f"backend {backend!r} lacks {', '.join(missing)}: a backend has name, identity() and "
+            "compile(...)."
         )
 
 

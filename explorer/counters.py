@@ -1,4 +1,7 @@
-"""How often each step really ran: what was captured, cut, compiled, reused. For tests and for the explorer."""
+"""How often each step really ran: what was captured, cut, compiled, reused.
+
+For tests and for the explorer.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.artifacts import ArtifactOrigin, PieceKind
+from explorer.artifacts import PieceKind
 from explorer.compilation import Compilation
 
 
@@ -17,7 +17,8 @@ class CompilationDiff:
     Attributes:
         config: setting -> (before, after).
         pieces: what changed in the cut, one sentence each.
-        artifacts: label -> (origin before or None, origin after or None), for artifacts that are not in both.
+        artifacts: label -> (origin before or None, origin after or None), for artifacts that are
+            not in both.
         guards: conditions only before, conditions only after.
         timings: step -> (seconds before, seconds after).
     """
@@ -85,9 +86,12 @@ def _artifact_changes(
     found: dict[str, tuple[str | None, str | None]] = {}
     for key in dict.fromkeys([*tables[0], *tables[1]]):
         a, b = tables[0].get(key), tables[1].get(key)
+        if (a is None) == (b is None):
+            continue
         shown = b or a
         assert shown is not None
         label = f"{shown.unique_id} {shown.size_range or 'any size'}"
-        if a is None or b is None or b.origin is ArtifactOrigin.COMPILED:
-            found[label] = (a.origin.value if a else None, b.origin.value if b else None)
+        if label in found:  # the letter means another piece on the other side
+            label = f"{label} ({shown.key[:6]})"
+        found[label] = (a.origin.value if a else None, b.origin.value if b else None)
     return found

@@ -1,7 +1,7 @@
 """What goes wrong, in words: one exception class per step of the story.
 
-Every message is one sentence or two that name the object, the place, the reason and the fix. The original
-error, where there is one, is chained as ``__cause__``.
+Every message is one sentence or two that name the object, the place, the reason and the fix. The
+original error, where there is one, is chained as ``__cause__``.
 """
 
 
@@ -14,7 +14,7 @@ class ConfigError(ExplorerError, ValueError):
 
 
 class InputError(ExplorerError, ValueError):
-    """Inputs that do not fit the model's signature, the declared dynamic dims, or what a graph can take."""
+    """Inputs that do not fit the signature, the declared dynamic dims, or what a graph can take."""
 
 
 class CaptureError(ExplorerError):

@@ -1,4 +1,7 @@
-"""Session: one model, compiled again and again as its settings change; and ``compile_model``, the short way."""
+"""Session: one model, compiled again and again as its settings change.
+
+``compile_model`` is the short way.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,8 @@ class PlannedCompilation:
         to_compile: artifacts that a backend would make.
         to_reuse: artifacts that are there already.
         skipped: ranges without a valid size.
-        estimated_seconds: wall seconds for ``to_compile``, from the session's own compiles; None without any.
+        estimated_seconds: wall seconds for ``to_compile``, from the session's own compiles; None
+            without any.
     """
 
     config: CompilationConfig
@@ -60,8 +64,16 @@ class PlannedCompilation:
         )
         return (
             f"{len(self.unique.pieces)} pieces, {len(self.unique.unique_pieces)} unique compiled, "
-            f"{total} artifacts: {len(self.to_reuse)} reused, {len(self.to_compile)} to compile{seconds}"
+            f"{total} artifacts: {len(self.to_reuse)} reused, {len(self.to_compile)} to "
+            f"compile{seconds}"
         )
+
+
+@dataclass
+class _StepResult:
+    reads: tuple[Any, ...]
+    result: Any
+    unclaimed_seconds: float
 
 
 class _StepCache:
@@ -69,16 +81,20 @@ class _StepCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.results: dict[str, list[tuple[tuple[Any, ...], Any]]] = {}
+        self.results: dict[str, list[_StepResult]] = {}
 
-    def timed(self, seconds: dict[str, float]) -> StepRunner:
-        """A runner that notes the wall seconds of each step; 0.0 for a result from before."""
+    def timed(self, seconds: dict[str, float], *, is_plan: bool = False) -> StepRunner:
+        """A runner that notes the wall seconds of each step; 0.0 for a result from an earlier update.
+
+        A step that ran for a plan counts in the first update that takes its result.
+        """
 
         def run(name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> _T:
-            started = time.perf_counter()
-            result, is_new = self._result(name, reads, step)
-            seconds[name] = time.perf_counter() - started if is_new else 0.0
-            return result
+            known = self._known(name, reads, step)
+            seconds[name] = known.unclaimed_seconds
+            if not is_plan:
+                known.unclaimed_seconds = 0.0
+            return known.result
 
         return run
 
@@ -86,19 +102,21 @@ class _StepCache:
         """Drops every result."""
         self.results.clear()
 
-    def _result(self, name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> tuple[_T, bool]:
+    def _known(self, name: str, reads: tuple[Any, ...], step: Callable[[], Any]) -> _StepResult:
         counter = _COUNTER_OF_STEP.get(name)
-        if counter is None:
-            return step(), True
-        known = self.results.setdefault(name, [])
-        for before, result in known:
-            if before == reads:
-                return result, False
-        result = step()
-        counters.add(counter)
-        known.append((reads, result))
-        del known[: -self.limit]
-        return result, True
+        kept = self.results.setdefault(name, [])
+        if counter is not None:
+            for before in kept:
+                if before.reads == reads:
+                    return before
+        started = time.perf_counter()
+        found = _StepResult(reads, step(), 0.0)
+        found.unclaimed_seconds = time.perf_counter() - started
+        if counter is not None:
+            counters.add(counter)
+            kept.append(found)
+            del kept[: -self.limit]
+        return found
 
 
 class Session:
@@ -135,8 +153,8 @@ class Session:
             example_inputs = tuple(example_inputs)
         if not isinstance(example_inputs, tuple):
             raise ConfigError(
-                f"example_inputs must be a tuple of positional arguments, not {type(example_inputs).__name__}: "
-                f"write (x,)."
+                "example_inputs must be a tuple of positional arguments, not "
+                f"{type(example_inputs).__name__}: write (x,)."
             )
         self._request = CaptureRequest(
             model,
@@ -164,7 +182,7 @@ class Session:
         self._runner: CompiledModel | None = None
         self._lock = threading.RLock()
 
-    # ---------------------------------------------------------------------------------------------- looking
+    # -------------------------------------------------------------------------------------- looking
 
     @property
     def config(self) -> CompilationConfig:
@@ -189,14 +207,16 @@ class Session:
         return tuple(self._history)
 
     def plan(self, **changes: Any) -> PlannedCompilation:
-        """The new split and what would be compiled and reused; compiles nothing and changes nothing.
+        """The new split and what would be compiled and reused.
+
+        Compiles nothing and changes nothing.
 
         Args:
             changes: as for ``update``.
         """
         with self._lock:
             request, config = self._changed(changes)
-            unique = cut(request, config, self._cache.timed({}))
+            unique = cut(request, config, self._cache.timed({}, is_plan=True))
             plan = plan_compile(unique, config)
             reuse = tuple(each for each in plan.wanted if each.key in self._memory)
             make = tuple(each for each in plan.wanted if each.key not in self._memory)
@@ -224,10 +244,11 @@ class Session:
             return compare(self._history[a], self._history[b])
         except IndexError:
             raise ConfigError(
-                f"The history has {len(self._history)} compilations, so there are no {a} and {b} to compare."
+                f"The history has {len(self._history)} compilations, so there are no {a} and {b} "
+                "to compare."
             ) from None
 
-    # --------------------------------------------------------------------------------------------- changing
+    # ------------------------------------------------------------------------------------- changing
 
     def update(
         self,
@@ -236,9 +257,10 @@ class Session:
         cancel: CancelToken | None = None,
         **changes: Any,
     ) -> Compilation:
-        """Compiles with some settings changed; a step runs again only when something that it reads has changed.
+        """Compiles with some settings changed.
 
-        When it fails or is cancelled, the session keeps its last good compilation.
+        A step runs again only when something that it reads has changed. When it fails or is
+        cancelled, the session keeps its last good compilation.
 
         Args:
             progress: told how far it is.
@@ -293,7 +315,7 @@ class Session:
         self._requests.append(wanted)
         return wanted, config
 
-    # ---------------------------------------------------------------------------------------------- running
+    # -------------------------------------------------------------------------------------- running
 
     def model(self) -> CompiledModel:
         """The latest good compilation as something to call."""
@@ -341,14 +363,16 @@ def compile_model(
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> CompiledModel:
-    """Captures a model, cuts it, compiles each distinct piece once per size range, and returns what runs it.
+    """Captures a model, cuts it, compiles each piece once per size range, returns what runs it.
+
+    Equal pieces are compiled once.
 
     Args:
         model: a module, function or method.
         example_inputs: positional arguments of one call.
         example_kwargs: keyword arguments of that call.
-        dynamic_arg_dims: argument name or path (``"batch['ids']"``) -> dim, list of dims, or {dim: name}. One name is
-            one size. None makes dim 0 of every tensor dynamic.
+        dynamic_arg_dims: argument name or path (``"batch['ids']"``) -> dim, list of dims, or
+            {dim: name}. One name is one size. None makes dim 0 of every tensor dynamic.
         mark_unbacked_dims: dims that are marked unbacked in every mode, in the same form.
         make_inputs: makes inputs of other sizes; None repeats or slices the example.
         config: everything else.

@@ -24,15 +24,17 @@ class SizeRange:
                 raise ConfigError(f"SizeRange.{name} must be an int, not {value!r}.")
         if self.start < 0 or self.end < self.start:
             raise ConfigError(
-                f"SizeRange({self.start}, {self.end}) is empty: start must be at least 0 and at most end."
+                f"SizeRange({self.start}, {self.end}) is empty: start must be at least 0 and at "
+                "most end."
             )
 
     def __contains__(self, size: object) -> bool:
-        is_size = isinstance(size, int) and not isinstance(size, bool)
-        return is_size and self.start <= size <= self.end
+        if isinstance(size, bool) or not isinstance(size, int):
+            return False
+        return self.start <= size <= self.end
 
     def __str__(self) -> str:
-        return str(self.start) if self.is_single_size else f"{self.start}–{self.end}"  # noqa: RUF001
+        return str(self.start) if self.is_single_size else f"{self.start}–{self.end}"
 
     @property
     def is_single_size(self) -> bool:
@@ -70,8 +72,8 @@ def build_range_table(
     """Tiles 1..max_size at the endpoints: ``[1, e0] [e0+1, e1] ... [last+1, max_size]``.
 
     Args:
-        endpoints: last size of each range; those of at most 1 or at least ``max_size`` and duplicates are
-            dropped with a note, unsorted ones are sorted with a note.
+        endpoints: last size of each range; those of at most 1 or at least ``max_size`` and
+            duplicates are dropped with a note, unsorted ones are sorted with a note.
         exact_sizes: sizes with an artifact of their own, each in 1..max_size.
         max_size: upper end of the last range, at least 1.
 

@@ -1,6 +1,7 @@
 """CompileTarget: a model with all that is needed to compile and exercise it.
 
-It is what the command line takes (``package.module:factory`` returns one) and what the sample models hand over.
+It is what the command line takes (``package.module:factory`` returns one) and what the sample
+models hand over.
 """
 
 from collections.abc import Callable, Mapping

@@ -20,7 +20,10 @@ _AUTOCAST_DEVICES = ("cpu", "cuda")
 
 
 def thread_state() -> tuple[tuple[str, Any], ...]:
-    """What outside a model decides how its ops compute, as (name, value): autocast and the default dtype."""
+    """What outside a model decides how its ops compute, as (name, value).
+
+    That is autocast and the default dtype.
+    """
     autocast = tuple(
         str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
         for kind in _AUTOCAST_DEVICES

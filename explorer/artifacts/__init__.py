@@ -1,7 +1,8 @@
-"""Every boundary type of the story, in the order of the steps. Each is frozen; none holds display code.
+"""Every boundary type of the story, in the order of the steps.
 
-A frozen dataclass is shallow: a graph inside is still mutable. So a step copies a graph before it edits it, and the
-types that hold graphs or tensors compare by identity.
+Each is frozen; none holds display code. A frozen dataclass is shallow: a graph inside is still
+mutable. So a step copies a graph before it edits it, and the types that hold graphs or tensors
+compare by identity.
 """
 
 from explorer.artifacts.captured import CapturedGraph, UserTensor

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explorer.artifacts.common import GraphInput, GuardRecord, Size
+from explorer.artifacts.common import Expression, GraphInput, GuardRecord, Size
 
 if TYPE_CHECKING:
-    import sympy
     import torch
     from torch import fx
 
@@ -75,6 +74,6 @@ class UserTensor:
     path: str
     dtype: torch.dtype
     device: torch.device
-    shape: tuple[int | sympy.Basic, ...]
-    stride: tuple[int | sympy.Basic, ...]
+    shape: tuple[int | Expression, ...]
+    stride: tuple[int | Expression, ...]
     written: bool

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    import sympy
+Expression: TypeAlias = Any
+"""A sympy expression over sizes, often a symbol; sympy's annotations reject what it can do."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,11 @@ class Size:
 
     Attributes:
         name: the user's name, else made from the first input: ``x_0`` for ``x.size(0)``.
-        sources: (input path, dim) of every dim that has this size; the first one is read at run time.
+        sources: (input path, dim) of every dim that has this size; the first one is read at run
+            time.
         symbol: the symbol that stands for it in ``expression`` fields of this package.
-        torch_symbols: the symbols torch made for it; several when the user declared equal what torch kept apart.
+        torch_symbols: the symbols torch made for it; several when the user declared equal what
+            torch kept apart.
         hint: its value at capture.
         low: smallest size that the capture allows by its range.
         high: largest, or None when there is no bound.
@@ -47,8 +49,8 @@ class Size:
 
     name: str
     sources: tuple[tuple[str, int], ...]
-    symbol: sympy.Symbol
-    torch_symbols: tuple[sympy.Symbol, ...]
+    symbol: Expression
+    torch_symbols: tuple[Expression, ...]
     hint: int
     low: int
     high: int | None
@@ -83,7 +85,7 @@ class GuardRecord:
         location: the user's line, where known.
     """
 
-    expression: sympy.Basic
+    expression: Expression
     text: str
     origin: GuardOrigin
     location: SourceLocation | None = None
@@ -107,7 +109,8 @@ class GraphInput:
     Attributes:
         name: node name in the graph.
         kind: what feeds it.
-        source: where its value is found, as an expression over ``L`` (the call's arguments) and ``G`` (globals).
+        source: where its value is found, as an expression over ``L`` (the call's arguments) and
+            ``G`` (globals).
         path: the same in the user's words: ``layers.0.weight``, ``x``, ``batch['ids']``.
     """
 

@@ -26,8 +26,10 @@ class Artifact:
 
     Attributes:
         unique_id: the group it serves.
-        size_range: dispatch sizes that it is right for; None when the piece does not depend on the dispatch size.
-        requested_range: the range of the table that it was made for; differs where the compiler added guards.
+        size_range: dispatch sizes that it is right for; None when the piece does not depend on the
+            dispatch size.
+        requested_range: the range of the table that it was made for; differs where the compiler
+            added guards.
         seconds: wall time of the compile, 0.0 when reused.
         bytes: size of the serialised form, or None when the backend has none.
         origin: compiled now, or reused.
@@ -79,7 +81,8 @@ class CompiledPieces:
         dispatch: the size that picks the range, or None when nothing is dynamic.
         ranges: the dispatch sizes that can be served, ascending, exact sizes not included.
         exact_sizes: dispatch sizes with artifacts of their own.
-        same_code: groups of artifacts of one piece whose generated code is equal, as (unique id, ranges).
+        same_code: groups of artifacts of one piece whose generated code is equal, as (unique id,
+            ranges).
         notes: what a user should know.
     """
 
@@ -119,4 +122,7 @@ class CompiledPieces:
         """One line."""
         seconds = sum(artifact.seconds for artifact in self.artifacts)
         made = sum(artifact.origin is ArtifactOrigin.COMPILED for artifact in self.artifacts)
-        return f"{len(self.artifacts)} artifacts, {made} compiled in {seconds:.1f} s, {len(self.artifacts) - made} reused"
+        reused = len(self.artifacts) - made
+        return (
+            f"{len(self.artifacts)} artifacts, {made} compiled in {seconds:.1f} s, {reused} reused"
+        )

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from explorer.artifacts.common import SourceLocation
+from explorer.artifacts.common import Expression, SourceLocation
 from explorer.artifacts.normalised import NormalisedGraph
 
 if TYPE_CHECKING:
-    import sympy
     from torch import fx
 
 
@@ -38,7 +37,8 @@ class Piece:
         modules: module paths that its nodes came from, in order, without repeats.
         node_count: nodes without placeholders and output.
         splitting_names: canonical names of the splitting ops or modules in it.
-        unique_id: label of its group after step 4 (``A``, ``B`` ...), None before and for splitting pieces.
+        unique_id: label of its group after step 4 (``A``, ``B`` ...), None before and for splitting
+            pieces.
     """
 
     index: int
@@ -78,7 +78,8 @@ class SplitGraph:
     Attributes:
         normalised: the step before.
         pieces: in order, dense indices.
-        outputs: what the whole graph returns: names of values, constants, or numbers computed from sizes.
+        outputs: what the whole graph returns: names of values, constants, or numbers computed from
+            sizes.
         crossing: value name -> indices of the pieces that read it, for values that cross a cut.
         notes: warnings, one sentence each.
     """
@@ -92,7 +93,8 @@ class SplitGraph:
     def summary(self) -> str:
         """One line."""
         compiled = sum(piece.kind is PieceKind.COMPILED for piece in self.pieces)
-        return f"split into {len(self.pieces)} pieces, {compiled} compiled, {len(self.pieces) - compiled} splitting"
+        splitting = len(self.pieces) - compiled
+        return f"split into {len(self.pieces)} pieces, {compiled} compiled, {splitting} splitting"
 
 
 @dataclass(frozen=True)
@@ -111,5 +113,5 @@ class ComputedSize:
         names: symbol -> name of the value that holds it.
     """
 
-    expression: sympy.Basic
-    names: Mapping[sympy.Basic, str]
+    expression: Expression
+    names: Mapping[Expression, str]

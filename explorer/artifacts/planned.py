@@ -31,7 +31,8 @@ class DispatchPlan:
     Attributes:
         compiled: the step before.
         entries: exact sizes first, then ranges, each ascending.
-        stitching_source: Python source of the first range's function; the others differ by artifact only.
+        stitching_source: Python source of the first range's function; the others differ by artifact
+            only.
     """
 
     compiled: CompiledPieces

@@ -15,7 +15,8 @@ class RunRecord:
 
     Attributes:
         sizes: size name -> value; empty when eager served the call.
-        size_range: the row of the dispatch table that served it; None when eager did or nothing is dynamic.
+        size_range: the row of the dispatch table that served it; None when eager did or nothing is
+            dynamic.
         variant: index of the captured graph that served it; None when eager did.
         artifacts: the artifact of each compiled piece, in piece order.
         microseconds: wall time of all pieces together.

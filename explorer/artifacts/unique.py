@@ -13,8 +13,9 @@ class Difference:
     """One way in which two pieces differ.
 
     Attributes:
-        kind: ``call``, ``constant``, ``argument``, ``input``, ``output``, ``dtype``, ``device``, ``shape``, ``stride``,
-            ``storage offset``, ``layout``, ``value``, ``alias``, ``symbol``, ``guard`` or ``kind``.
+        kind: ``call``, ``constant``, ``argument``, ``input``, ``output``, ``dtype``, ``device``,
+            ``shape``, ``stride``, ``storage offset``, ``layout``, ``value``, ``alias``, ``symbol``,
+            ``guard`` or ``kind``.
         a: what the first piece has.
         b: what the second has.
         source_lines: where in the user's code, first piece then second.

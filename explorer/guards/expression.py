@@ -1,7 +1,7 @@
-"""Size expressions: as text for people, as Python source for predicates, and evaluated over many sizes at once.
+"""Size expressions: as text, as Python source for predicates, and evaluated over many sizes.
 
-Torch writes conditions on sizes in sympy with functions of its own (``FloorDiv``, ``PythonMod`` ...). They are told
-apart by class name, so that no private module is needed.
+Torch writes conditions on sizes in sympy with functions of its own (``FloorDiv``, ``PythonMod``
+...). They are told apart by class name, so that no private module is needed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import sympy
+
+from explorer.artifacts.common import Expression
 
 _INFIX = {
     "Eq": "==",
@@ -51,13 +53,17 @@ _CALLS = {
 
 
 class UnknownExpression(Exception):
-    """An expression with a symbol or a function that has no meaning here; what it says is then not known."""
+    """An expression with a symbol or a function that has no meaning here.
+
+    What it says is then not known.
+    """
 
 
-def python_source(expression: sympy.Basic | int, names: Mapping[sympy.Symbol, str]) -> str:
+def python_source(expression: Expression | int, names: Mapping[Expression, str]) -> str:
     """The expression as a Python expression over the given variable names.
 
-    It holds for ints and for numpy arrays alike; evaluate it with ``SCALAR_FUNCTIONS`` or ``ARRAY_FUNCTIONS``.
+    It holds for ints and for numpy arrays alike; evaluate it with ``SCALAR_FUNCTIONS`` or
+    ``ARRAY_FUNCTIONS``.
 
     Raises:
         UnknownExpression: a free symbol without a name, or an unknown function.
@@ -80,7 +86,7 @@ def python_source(expression: sympy.Basic | int, names: Mapping[sympy.Symbol, st
     return _call_source(expression, arguments)
 
 
-def _call_source(expression: sympy.Basic, arguments: list[str]) -> str:
+def _call_source(expression: Expression, arguments: list[str]) -> str:
     name = type(expression).__name__
     if name in _INFIX and len(arguments) == 2:
         return f"({arguments[0]} {_INFIX[name]} {arguments[1]})"
@@ -140,7 +146,7 @@ SCALAR_FUNCTIONS: Mapping[str, Any] = {
 """What ``python_source`` calls, for ints."""
 
 
-def evaluate(expression: sympy.Basic | int, sizes: Mapping[sympy.Symbol, Any]) -> Any:
+def evaluate(expression: Expression | int, sizes: Mapping[Expression, Any]) -> Any:
     """The value of an expression at some sizes; numpy int64 arrays give an array.
 
     A division by zero counts as false in a condition: numpy would quietly answer 0.
@@ -158,11 +164,11 @@ def evaluate(expression: sympy.Basic | int, sizes: Mapping[sympy.Symbol, Any]) -
     return value & _divisors_nonzero(expression, sizes) if _is_condition(expression) else value
 
 
-def _is_condition(expression: sympy.Basic | int) -> bool:
+def _is_condition(expression: Expression | int) -> bool:
     return isinstance(expression, sympy.logic.boolalg.Boolean) and not expression.is_Symbol
 
 
-def _divisors_nonzero(expression: sympy.Basic | int, sizes: Mapping[sympy.Symbol, Any]) -> Any:
+def _divisors_nonzero(expression: Expression | int, sizes: Mapping[Expression, Any]) -> Any:
     defined: Any = True
     for part in sympy.preorder_traversal(expression):
         name = type(part).__name__
@@ -173,7 +179,7 @@ def _divisors_nonzero(expression: sympy.Basic | int, sizes: Mapping[sympy.Symbol
     return defined
 
 
-def expression_text(expression: sympy.Basic | int, names: Mapping[sympy.Symbol, str]) -> str:
+def expression_text(expression: Expression | int, names: Mapping[Expression, str]) -> str:
     """The expression for people, in the sizes' names: ``n % 8 == 0``."""
     try:
         text = python_source(expression, {**_own_names(expression), **names})
@@ -182,7 +188,7 @@ def expression_text(expression: sympy.Basic | int, names: Mapping[sympy.Symbol, 
     return text[1:-1] if text.startswith("(") and _closes_at_end(text) else text
 
 
-def _own_names(expression: sympy.Basic | int) -> dict[sympy.Symbol, str]:
+def _own_names(expression: Expression | int) -> dict[Expression, str]:
     if isinstance(expression, int):
         return {}
     return {symbol: str(symbol) for symbol in expression.free_symbols}

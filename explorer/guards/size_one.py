@@ -1,4 +1,7 @@
-"""Size 1: torch gives it no symbol, so a general graph is not proved for it. Capture at 1 and compare."""
+"""Size 1: torch gives it no symbol, so a general graph is not proved for it.
+
+Capture at 1 and compare.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import torch
 from torch import fx
 
 from explorer.artifacts import InputKind, NormalisedGraph
+from explorer.artifacts.common import Expression
 from explorer.stages.graphs import example_value, is_tuple_getitem, placeholders
 from explorer.stages.op_names import canonical_name
 from explorer.torch_private import ops
@@ -112,10 +116,13 @@ def _shown(line: tuple[Any, ...]) -> str:
 
 
 class _Program:
-    """The graph's calls as plain values: sizes evaluated where they are fixed, conditions on them decided."""
+    """The graph's calls as plain values.
+
+    Sizes are evaluated where they are fixed, conditions on them decided.
+    """
 
     def __init__(self, graph: NormalisedGraph, fixed: Mapping[str, int]) -> None:
-        self.values: dict[sympy.Basic, sympy.Basic] = {}
+        self.values: dict[Expression, Expression] = {}
         for size in graph.captured.sizes:
             for symbol in size.torch_symbols:
                 self.values[symbol] = (
@@ -131,7 +138,10 @@ class _Program:
         self.outputs: tuple[Any, ...] = outputs if isinstance(outputs, tuple) else (outputs,)
 
     def _add_graph(self, graph: fx.Graph, position: dict[fx.Node, Any]) -> Any:
-        """Adds a graph's calls; ``position`` says what its placeholders stand for, and grows. Returns the output."""
+        """Adds a graph's calls; ``position`` says what its placeholders stand for, and grows.
+
+        Returns the output.
+        """
         for node in graph.nodes:
             if node.op == "output":
                 result = self._plain(node.args[0], position)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import sympy
 
 from explorer.artifacts import CapturedGraph, GuardOrigin, Size
+from explorer.artifacts.common import Expression
 from explorer.guards.expression import UnknownExpression, evaluate
 from explorer.size_range import SizeRange, interval_text
 
 LARGEST_ENUMERATION = 2**20
-"""Sizes of a range that are looked at one by one; of a longer range the first and last half of this many."""
+"""Sizes of a range that are looked at one by one.
+
+Of a longer range the first and last half of this many.
+"""
 
 
 def sizes_of(size_range: SizeRange) -> np.ndarray:
@@ -27,12 +30,14 @@ def sizes_of(size_range: SizeRange) -> np.ndarray:
 
 
 def holds(
-    conditions: Iterable[sympy.Basic],
-    symbol: sympy.Basic,
+    conditions: Iterable[Expression],
+    symbol: Expression,
     sizes: np.ndarray,
-    others: Mapping[sympy.Basic, int],
+    others: Mapping[Expression, int],
 ) -> np.ndarray:
-    """Per size, whether all conditions hold there; a condition that cannot be evaluated counts as false.
+    """Per size, whether all conditions hold there.
+
+    A condition that cannot be evaluated counts as false.
 
     Args:
         conditions: over ``symbol`` and ``others``.
@@ -50,13 +55,16 @@ def holds(
     return result
 
 
-def shape_conditions(captured: CapturedGraph) -> tuple[sympy.Basic, ...]:
+def shape_conditions(captured: CapturedGraph) -> tuple[Expression, ...]:
     """The conditions that the trace made, bounds of sizes left out."""
     return tuple(g.expression for g in captured.guards if g.origin is not GuardOrigin.RANGE)
 
 
 def valid_sizes(captured: CapturedGraph, size: Size, size_range: SizeRange) -> np.ndarray:
-    """The sizes of a range for which the graph is right, other sizes at their hints; sizes 0 and 1 left out."""
+    """The sizes of a range for which the graph is right, other sizes at their hints.
+
+    Sizes 0 and 1 are left out.
+    """
     sizes = sizes_of(size_range)
     others = {each.symbol: each.hint for each in captured.sizes if each is not size}
     mask = holds(shape_conditions(captured), size.symbol, sizes, others) & (

@@ -10,6 +10,7 @@ import sympy
 import torch
 
 from explorer.artifacts import InputKind
+from explorer.artifacts.common import Expression
 from explorer.guards.expression import expression_text
 from explorer.report.wording import counted
 from explorer.stages.graphs import expression_of
@@ -42,7 +43,7 @@ class Naming:
 
     def __init__(self, compilation: Compilation) -> None:
         captured = compilation.captured
-        self.sizes: dict[sympy.Symbol, str] = {
+        self.sizes: dict[Expression, str] = {
             symbol: size.name
             for size in captured.sizes
             for symbol in size.torch_symbols

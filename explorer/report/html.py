@@ -49,7 +49,8 @@ def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str =
         f"<style>{_styles('report.css', 'page.css')}</style></head>"
         f'<body class="explorer-report"><header><h1>{name}</h1>'
         f"{paragraph(shows) if shows else ''}{fact_list(views.facts(compilation))}</header>"
-        f"<main>{sections.strip_section(compilation)}{sections.navigation(found)}{''.join(found)}</main>"
+        f"<main>{sections.strip_section(compilation)}{sections.navigation(found)}"
+        f"{''.join(found)}</main>"
         f"<footer>{escaped(_written_by())}</footer></body></html>\n"
     )
 

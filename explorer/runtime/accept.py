@@ -1,4 +1,7 @@
-"""The check of one call's tensors: a generated predicate for the fast path, and words for when it says no."""
+"""The check of one call's tensors.
+
+It is a generated predicate for the fast path, and words for when it says no.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sympy
 import torch
 
 from explorer.artifacts import CapturedGraph, GuardOrigin, GuardRecord, InputKind, Size, UserTensor
+from explorer.artifacts.common import Expression
 from explorer.errors import GuardViolation, InputError
 from explorer.guards.expression import SCALAR_FUNCTIONS, UnknownExpression, python_source
 from explorer.guards.valid import sizes_text, valid_sizes
@@ -35,7 +39,10 @@ def tensors_of(captured: CapturedGraph) -> tuple[TensorAt, ...]:
 
 
 def size_readers(captured: CapturedGraph) -> dict[str, tuple[int, int]]:
-    """Size name -> (position, dim) to read it from: among the flat inputs, then the tensors outside the graph."""
+    """Size name -> (position, dim) to read it from.
+
+    The position is among the flat inputs, then the tensors outside the graph.
+    """
     paths = [*(each.path for each in captured.inputs), *captured.outside]
     position_of = {path: position for position, path in reversed(list(enumerate(paths)))}
     return {
@@ -46,10 +53,10 @@ def size_readers(captured: CapturedGraph) -> dict[str, tuple[int, int]]:
 def write_predicate(
     captured: CapturedGraph, dispatch: Size | None, *, check_guards: bool
 ) -> tuple[Callable[[tuple[Any, ...]], int], str]:
-    """A function of the flat inputs: the dispatch size, 0 when nothing is dynamic, or ``NOT_ACCEPTED``.
+    """A function of the flat inputs that returns the dispatch size or ``NOT_ACCEPTED``.
 
-    It accepts only plain cases: every dynamic size at least 2 and every condition true. The rest is told apart by
-    ``refuse`` and its neighbours, at leisure.
+    It returns 0 when nothing is dynamic. It accepts only plain cases: every dynamic size at least 2
+    and every condition true. The rest is told apart by ``refuse`` and its neighbours, at leisure.
 
     Args:
         captured: what the graph relies on.
@@ -60,7 +67,7 @@ def write_predicate(
         The function and its source.
     """
     scope: dict[str, Any] = dict(SCALAR_FUNCTIONS)
-    names: dict[sympy.Basic, str] = {}
+    names: dict[Expression, str] = {}
     lines = ["def accepted_size(values):"]
     tests: list[str] = []
     for number, (name, (position, dim)) in enumerate(size_readers(captured).items()):
@@ -88,7 +95,7 @@ def write_predicate(
     return scope["accepted_size"], source
 
 
-def _guard_test(guard: GuardRecord, names: Mapping[sympy.Basic, str]) -> str:
+def _guard_test(guard: GuardRecord, names: Mapping[Expression, str]) -> str:
     try:
         return python_source(guard.expression, names)  # type: ignore[arg-type]
     except UnknownExpression:
@@ -96,7 +103,7 @@ def _guard_test(guard: GuardRecord, names: Mapping[sympy.Basic, str]) -> str:
 
 
 def _tensor_tests(
-    number: int, each: TensorAt, names: Mapping[sympy.Basic, str], scope: dict[str, Any]
+    number: int, each: TensorAt, names: Mapping[Expression, str], scope: dict[str, Any]
 ) -> list[str]:
     value = f"values[{each.position}]"
     expected = each.expected
@@ -119,7 +126,7 @@ def _tensor_tests(
     return tests
 
 
-def _dim_source(dim: Any, names: Mapping[sympy.Basic, str]) -> str:
+def _dim_source(dim: Any, names: Mapping[Expression, str]) -> str:
     return repr(dim) if isinstance(dim, int) else python_source(dim, names)  # type: ignore[arg-type]
 
 
@@ -135,7 +142,7 @@ def is_contiguous_layout(expected: UserTensor) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------------------- when the predicate says no
+# ----------------------------------------------------------------------- when the predicate says no
 
 
 def read_sizes(captured: CapturedGraph, values: tuple[Any, ...]) -> dict[str, int]:
@@ -212,17 +219,18 @@ def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
             continue
         if not isinstance(value, torch.Tensor):
             raise InputError(
-                f"{expected.path} is a {type(value).__name__}, but was a tensor at capture: pass a tensor."
+                f"{expected.path} is a {type(value).__name__}, but was a tensor at capture: pass a "
+                "tensor."
             )
         if value.dim() != len(expected.shape):
             raise _rank_violation(expected, value)
 
 
-def _numbers(points: Mapping[sympy.Basic, int]) -> dict[sympy.Basic, sympy.Basic]:
+def _numbers(points: Mapping[Expression, int]) -> dict[Expression, Expression]:
     return {symbol: sympy.Integer(value) for symbol, value in points.items()}
 
 
-def expected_stride(expected: UserTensor, points: Mapping[sympy.Basic, int]) -> tuple[int, ...]:
+def expected_stride(expected: UserTensor, points: Mapping[Expression, int]) -> tuple[int, ...]:
     """The strides that the graph relies on, at some sizes."""
     return tuple(
         stride if isinstance(stride, int) else int(stride.xreplace(_numbers(points)))
@@ -231,7 +239,7 @@ def expected_stride(expected: UserTensor, points: Mapping[sympy.Basic, int]) -> 
 
 
 def _strides_fit(
-    tensor: torch.Tensor, expected: UserTensor, points: Mapping[sympy.Basic, int]
+    tensor: torch.Tensor, expected: UserTensor, points: Mapping[Expression, int]
 ) -> bool:
     wanted = expected_stride(expected, points)
     pairs = zip(tensor.shape, tensor.stride(), wanted, strict=True)
@@ -240,8 +248,8 @@ def _strides_fit(
 
 def _violation(path: str, kind: str, given: str, accepted: str) -> GuardViolation:
     return GuardViolation(
-        f"{path} has {kind} {given}, but the graph was captured with {accepted}: convert the input, or compile "
-        f"for it.",
+        f"{path} has {kind} {given}, but the graph was captured with {accepted}: convert the "
+        "input, or compile for it.",
         guard=f"{path}.{kind} == {accepted}",
         given=given,
         accepted=accepted,
@@ -264,8 +272,8 @@ def _shape_violation(
     label = f"{expected.path}.size({dim})"
     if isinstance(size, int):
         return GuardViolation(
-            f"{label} is {given}, but that dim is static and was {wanted} at capture: name it in dynamic_arg_dims "
-            f"to let it vary.",
+            f"{label} is {given}, but that dim is static and was {wanted} at capture: name it in "
+            "dynamic_arg_dims to let it vary.",
             guard=f"{label} == {wanted}",
             given=str(given),
             accepted=str(wanted),
@@ -299,7 +307,8 @@ def check_guards(
         branches_only: leave out the bounds that torch gives a symbol, such as n >= 2.
 
     Raises:
-        GuardViolation: naming the condition, the line that made it, the sizes it is right for, and fixes.
+        GuardViolation: naming the condition, the line that made it, the sizes it is right for, and
+            fixes.
     """
     points = _numbers({size.symbol: sizes[size.name] for size in captured.sizes})
     for guard in captured.guards:
@@ -324,9 +333,9 @@ def _guard_violation(
         accepted = f"{dispatch.name} in {sizes_text(valid_sizes(captured, dispatch, domain))}"
     place = f" ({guard.location}: {guard.location.text})" if guard.location else ""
     return GuardViolation(
-        f"The captured graph is not right for {given}: it holds only where {guard.text}{place}. "
-        f"It is right for {accepted}. Compile with an example of this size as well, write the test with torch.cond, or "
-        f"accept wrong results with guard_policy=GuardPolicy.DROP.",
+        f"The captured graph is not right for {given}: it holds only where {guard.text}{place}. It "
+        f"is right for {accepted}. Compile with an example of this size as well, write the test "
+        "with torch.cond, or accept wrong results with guard_policy=GuardPolicy.DROP.",
         guard=guard.text,
         source_line=str(guard.location) if guard.location else None,
         given=given,

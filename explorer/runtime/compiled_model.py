@@ -1,7 +1,8 @@
 """Step 7: a model that runs through its compiled pieces, and answers as the model would.
 
-State of this class: which parameters are bound, which stitching functions were written, what was found out about size 1,
-and the recording that is going on. Everything else is in the frozen Compilation.
+State of this class: which parameters are bound, which stitching functions were written, what was
+found out about size 1, and the recording that is going on. Everything else is in the frozen
+Compilation.
 """
 
 from __future__ import annotations
@@ -107,10 +108,11 @@ class CompiledModel:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "A CompiledModel holds compiled code and cannot be copied or pickled: copy the model and compile the copy."
+            "A CompiledModel holds compiled code and cannot be copied or pickled: copy the model "
+            "and compile the copy."
         )
 
-    # ------------------------------------------------------------------------------- which state of the model
+    # --------------------------------------------------------------------- which state of the model
 
     def _matching(self, runner: Runner, args: Any, kwargs: Any) -> Runner:
         """A runner whose capture fits the model's state and the call's Python values."""
@@ -146,8 +148,8 @@ class CompiledModel:
         if self._states[0].config.grad is GradPolicy.EAGER:
             return True
         raise GradRequired(
-            f"{path} requires grad, but a compiled model has no backward: call it under torch.no_grad(), detach the "
-            f"input, or set grad=GradPolicy.EAGER."
+            f"{path} requires grad, but a compiled model has no backward: call it under "
+            "torch.no_grad(), detach the input, or set grad=GradPolicy.EAGER."
         )
 
     def _say_once(self, key: str, text: str) -> None:
@@ -181,7 +183,10 @@ def _asks_for_a_new_capture(reason: str, receiver_name: str) -> bool:
 
 
 def _shown_change(reason: str) -> str:
-    """Torch's words for a changed parameter, in the user's: ``layers.0.weight: dtype mismatch ...``."""
+    """Torch's words for a changed parameter, in the user's.
+
+    For example ``layers.0.weight: dtype mismatch ...``.
+    """
     if reason == SUBMODULES_AS_TRACED:
         return "a submodule is another object"
     text = reason.partition(". Guard failed on")[0]
@@ -197,8 +202,8 @@ def _state_violation(reason: str) -> GuardViolation:
         condition = f"{dotted_path(type_test[1])} is a {type_test[2]}"
     where = f" (read by: {' '.join(place.split())})" if place else ""
     return GuardViolation(
-        f"Something that the captured graph relies on has changed: it holds only where {condition}{where}. "
-        f"Set it back, or compile the model again.",
+        "Something that the captured graph relies on has changed: it holds only where "
+        f"{condition}{where}. Set it back, or compile the model again.",
         guard=condition,
         given="another value",
         accepted=condition,

@@ -1,4 +1,7 @@
-"""Step 6: CompiledPieces in, a DispatchPlan out: which artifact serves which size, and the program that runs them."""
+"""Step 6: CompiledPieces in, a DispatchPlan out.
+
+The plan says which artifact serves which size, and has the program that runs them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Runs the pieces of one compilation: checks the call, reads the size once, picks the function, calls it."""
+"""Runs the pieces of one compilation.
+
+It checks the call, reads the size once, picks the function and calls it.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class RunEagerly(Exception):
 
 
 class _Binding:
-    """Parameters and buffers as they were found last, and the stitching functions that have them in place.
+    """Parameters and buffers as found last, and the stitching functions that have them in place.
 
     It is replaced whole when one of them is another object, so that two threads never mix two sets.
     """
@@ -117,7 +120,7 @@ class Runner:
             if row.size_range and _is_exact(row, self)
         }
 
-    # --------------------------------------------------------------------------------------- the model's state
+    # ---------------------------------------------------------------------------- the model's state
 
     def state_problem(self, args: Any, kwargs: Any) -> str | None:
         """The first condition on model state or Python values that does not hold, or None."""
@@ -150,7 +153,7 @@ class Runner:
             scope[name] = cell.cell_contents
         return scope
 
-    # ------------------------------------------------------------------------------------------------- one call
+    # ------------------------------------------------------------------------------------- one call
 
     def call(self, args: Any, kwargs: Any) -> Any:
         """Binds the call, runs the pieces, rebuilds the output."""
@@ -203,9 +206,9 @@ class Runner:
         ranges = [row.size_range for row in self._rows if row.size_range]
         assert self.dispatch is not None
         raise SizeOutOfRange(
-            f"{self.dispatch.name} = {size} ({self.dispatch.label}) is in no compiled range; the ranges are "
-            f"{interval_text(sorted(ranges))}. Raise max_size (now {self.config.max_size}), or set "
-            f"out_of_range=OutOfRange.EAGER."
+            f"{self.dispatch.name} = {size} ({self.dispatch.label}) is in no compiled range; the "
+            f"ranges are {interval_text(sorted(ranges))}. Raise max_size (now "
+            f"{self.config.max_size}), or set out_of_range=OutOfRange.EAGER."
         )
 
     def _run_row(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
@@ -255,7 +258,7 @@ class Runner:
         self.recording.fill(sizes, row.size_range, 0, used, microseconds, per_piece)
         return result
 
-    # ------------------------------------------------------------------------------------------ what is not plain
+    # ---------------------------------------------------------------------------- what is not plain
 
     def _run_special(self, values: tuple[Any, ...], binding: _Binding) -> Any:
         """A call that the predicate did not accept: size 0 or 1, other strides, or a violation."""
@@ -288,16 +291,19 @@ class Runner:
             accept.check_guards(self.captured, sizes, domain, self.dispatch, branches_only=True)
             named = " and ".join(f"{name} = 1" for name in sorted(ones))
             raise GuardViolation(
-                f"The captured graph is not right for {named}: a capture at that size gives another graph "
-                f"({difference}). Compile a model for that size alone, or accept wrong results with "
-                f"guard_policy=GuardPolicy.DROP.",
+                f"The captured graph is not right for {named}: a capture at that size gives "
+                f"another graph ({difference}). Compile a model for that size alone, or accept "
+                "wrong results with guard_policy=GuardPolicy.DROP.",
                 guard=" and ".join(f"{name} >= 2" for name in sorted(ones)),
                 given=named,
                 accepted="sizes of at least 2",
             )
 
     def _settle(self, ones: frozenset[str]) -> str | None:
-        """Captures at size 1 and compares; None when the general graph is the same program there."""
+        """Captures at size 1 and compares.
+
+        The result is None when the general graph is the same program there.
+        """
         fixed = dict.fromkeys(sorted(ones), 1)
         dims = {
             source: 1
@@ -353,7 +359,8 @@ class Runner:
         """The inputs with a copy in the captured layout where strides differ.
 
         Raises:
-            GuardViolation: a copy would hide a write, or an output that shares memory with the input.
+            GuardViolation: a copy would hide a write, or an output that shares memory with the
+                input.
         """
         points = {size.symbol: sizes[size.name] for size in self.captured.sizes}
         changed = list(values)
@@ -364,8 +371,8 @@ class Runner:
             if each.position in self._written or each.position in self._returned:
                 why = "writes to it" if each.position in self._written else "returns a view of it"
                 raise GuardViolation(
-                    f"{path} has strides {given}, but the graph was captured with {wanted} and {why}, so a copy "
-                    f"would not do: pass {path}.contiguous().",
+                    f"{path} has strides {given}, but the graph was captured with {wanted} and "
+                    f"{why}, so a copy would not do: pass {path}.contiguous().",
                     guard=f"{path}.stride() == {wanted}",
                     given=str(given),
                     accepted=str(wanted),
@@ -390,8 +397,8 @@ class Runner:
             if other != position and (position in self._written or other in self._written):
                 names = [self.captured.inputs[each].path for each in (other, position)]
                 raise InputError(
-                    f"{names[0]} and {names[1]} share memory and the model writes to one of them, which is not "
-                    f"supported: pass {names[1]}.clone()."
+                    f"{names[0]} and {names[1]} share memory and the model writes to one of them, "
+                    f"which is not supported: pass {names[1]}.clone()."
                 )
 
 

@@ -1,7 +1,8 @@
-"""The generated program that runs the pieces: straight-line Python, one function per row of the dispatch table.
+"""The generated program that runs the pieces.
 
-Parameters, buffers and constants are names in the function's globals, bound once; the function takes what changes from
-call to call. A value is dropped after its last use, so that memory is freed as early as liveness allows.
+It is straight-line Python, one function per row of the dispatch table. Parameters, buffers and
+constants are names in the function's globals, bound once; the function takes what changes from call
+to call. A value is dropped after its last use, so that memory is freed as early as liveness allows.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class StitchedProgram:
         """
         scope: dict[str, Any] = {**self.scope, **runners, **(extra or {})}
         scope |= {text: bound_values[name] for name, text in self.bound_names.items()}
-        # The text holds identifiers made here, and numbers and strings by repr: nothing that a user wrote.
+        # The text holds identifiers made here, and numbers and strings by repr: nothing that a user
+        # wrote.
         exec(self.code, scope)
         return scope[self.name]
 
@@ -121,7 +123,10 @@ class _Writer:
         self.last_use = self._last_uses()
 
     def _last_uses(self) -> dict[str, int]:
-        """Value -> index of the last piece that reads it; returned values and inputs are never dropped."""
+        """Value -> index of the last piece that reads it.
+
+        Returned values and inputs are never dropped.
+        """
         last: dict[str, int] = {}
         for piece in self.unique.pieces:
             last |= dict.fromkeys(piece.inputs, piece.index)
@@ -202,7 +207,10 @@ class _Writer:
             self.lines.append(f"del {', '.join(self.local(name) for name in names)}")
 
     def _inline(self, piece: Piece) -> bool:
-        """Writes the calls of a short splitting piece in place; False when it is not that simple."""
+        """Writes the calls of a short splitting piece in place.
+
+        The result is False when it is not that simple.
+        """
         calls = [n for n in piece.graph.nodes if n.op in ("call_function", "call_method")]
         others = [n for n in piece.graph.nodes if n.op == "get_attr"]
         if others or sum(not is_tuple_getitem(node) for node in calls) > 3:

@@ -1,4 +1,4 @@
-"""What compiles one piece: the Backend protocol, and the two backends that come with the package."""
+"""What compiles one piece: the Backend protocol, and the two backends of the package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class Backend(Protocol):
     ``generated_code(callable) -> str``. Without ``serialize`` artifacts stay in memory.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What artifacts, messages and keys call it."""
+        ...
 
     def identity(self) -> str:
         """A text that changes when the backend would compile otherwise; it goes into keys."""
@@ -42,19 +45,23 @@ class Backend(Protocol):
         Args:
             graph: the piece; its output is a tuple.
             example_inputs: fake tensors and sizes, one per placeholder.
-            size_range: the dispatch sizes that it must be right for; None when it does not depend on them.
+            size_range: the dispatch sizes that it must be right for; None when it does not depend
+                on them.
             options: ``CompileOptions`` fields by name: ``fake_mode``, ``cache_tag``, ``settings``.
 
         Returns:
-            A function of the flat inputs that returns a sequence of outputs. One that carries a true attribute
-            ``boxed`` takes a single list instead, and may empty it.
+            A function of the flat inputs that returns a sequence of outputs. One that carries a
+            true attribute ``boxed`` takes a single list instead, and may empty it.
         """
         ...
 
 
 @dataclass(frozen=True)
 class EagerBackend:
-    """Runs the piece's FX graph as it is: right by construction, for looking at pieces and for tests."""
+    """Runs the piece's FX graph as it is.
+
+    It is right by construction, for looking at pieces and for tests.
+    """
 
     name: str = "eager"
 

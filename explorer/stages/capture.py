@@ -24,6 +24,7 @@ from explorer.artifacts import (
     SourceLocation,
     UserTensor,
 )
+from explorer.artifacts.common import Expression
 from explorer.config import CompilationConfig, DynamicShapesType
 from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.expression import expression_text
@@ -74,7 +75,8 @@ def capture(
     Args:
         request: the model and its example call.
         config: reads ``dynamic_shapes`` only.
-        fixed_dims: (input path, dim) -> a constant that it becomes instead of dynamic; to probe size 1.
+        fixed_dims: (input path, dim) -> a constant that it becomes instead of dynamic; to probe
+            size 1.
 
     Raises:
         InputError: the inputs do not fit.
@@ -114,8 +116,9 @@ def capture(
 def _grown_text(sizes: Mapping[tuple[str, int], int], error: BaseException) -> str:
     grown = ", ".join(f"{path}.size({dim}) = {size}" for (path, dim), size in sizes.items())
     return (
-        f"A dynamic dim cannot be captured at size 0 or 1, so the example was tried at {grown}, where the model "
-        f"fails: {error}. Give an example with a larger size, leave the dim static, or pass make_inputs."
+        f"A dynamic dim cannot be captured at size 0 or 1, so the example was tried at {grown}, "
+        f"where the model fails: {error}. Give an example with a larger size, leave the dim "
+        "static, or pass make_inputs."
     )
 
 
@@ -155,7 +158,8 @@ def _leaves(
 ) -> tuple[list[TensorLeaf], list[str]]:
     """The tensors of a call with their paths, and the parameter names.
 
-    A decorated ``forward(*args, **kwargs)`` shows the signature of what it wraps, which is what users know.
+    A decorated ``forward(*args, **kwargs)`` shows the signature of what it wraps, which is what
+    users know.
     """
     bound = inputs.bind_arguments(function, receiver, args, kwargs)
     arguments = inputs.user_arguments(bound, receiver)
@@ -174,7 +178,8 @@ def checked_model(model: Any) -> Callable[..., Any]:
         raise CaptureError(f"{model.__qualname__} is a class: make an instance and pass that.")
     if isinstance(model, torch.jit.ScriptModule | torch.jit.ScriptFunction):
         raise CaptureError(
-            "The model is a TorchScript module, which has no Python code to trace: pass the original module."
+            "The model is a TorchScript module, which has no Python code to trace: pass the "
+            "original module."
         )
     if not callable(model):
         raise CaptureError(f"The model is a {type(model).__name__}, which cannot be called.")
@@ -187,7 +192,8 @@ def checked_model(model: Any) -> Callable[..., Any]:
         if hasattr(method, "__code__"):
             return method.__get__(model)
         raise CaptureError(
-            f"The model is a {type(model).__name__} without Python code to trace: pass a module or a function."
+            f"The model is a {type(model).__name__} without Python code to trace: pass a module or "
+            "a function."
         ) from None
     return model
 
@@ -240,7 +246,8 @@ def _check_sizes(leaves: list[TensorLeaf], wanted: Mapping[tuple[str, int], int]
             raise InputError(f"make_inputs gave no tensor at {path} with a dim {dim}.")
         if tensors[path].shape[dim] != size:
             raise InputError(
-                f"make_inputs was asked for {path}.size({dim}) = {size} and gave {tensors[path].shape[dim]}."
+                f"make_inputs was asked for {path}.size({dim}) = {size} and gave "
+                f"{tensors[path].shape[dim]}."
             )
 
 
@@ -323,7 +330,7 @@ class _ModelRaised:
     error: Exception
 
 
-# ------------------------------------------------------------------------------------------------ error texts
+# -------------------------------------------------------------------------------------- error texts
 
 
 def _first_line(error: BaseException) -> str:
@@ -354,8 +361,8 @@ def _trace_error_text(error: BaseException) -> str:
             break
     if "data-dependent" in text:
         hint = (
-            " A branch on a value that is not known while tracing cannot be in one graph: use torch.where or "
-            "torch.cond, or move the branch out of the model."
+            " A branch on a value that is not known while tracing cannot be in one graph: use "
+            "torch.where or torch.cond, or move the branch out of the model."
         )
     return (
         f"The model does not trace into one graph{_at(place)} - {reason}.{hint} "
@@ -384,8 +391,9 @@ def _specialised_text(
     constant = re.search(r"constant \((\d+)\)", str(error))
     value = constant[1] if constant else "one value"
     return (
-        f"{label} was asked to be dynamic, but the model fixed it to {value}{_at(place)}. "
-        f"Make that line independent of the size, capture with another example size, or leave the dim static."
+        f"{label} was asked to be dynamic, but the model fixed it to {value}{_at(place)}. Make "
+        "that line independent of the size, capture with another example size, or leave the dim "
+        "static."
     )
 
 
@@ -395,7 +403,7 @@ def _source_of(path: str) -> str:
     return f"L['{root}']{path.removeprefix(root)}"
 
 
-# ------------------------------------------------------------------------------------------- the captured graph
+# ------------------------------------------------------------------------------- the captured graph
 
 
 def _captured(
@@ -564,7 +572,7 @@ def _sizes(
     return tuple(_size(raw, group) for group in groups), tuple(notes)
 
 
-def _symbol_outside(raw: dynamo.RawCapture, dim: DynamicDim) -> sympy.Basic | int | None:
+def _symbol_outside(raw: dynamo.RawCapture, dim: DynamicDim) -> Expression | int | None:
     """The size of a tensor that is no input of the graph, where a condition reads it; else None."""
     assert raw.shape_env is not None
     tested = {symbol for guard in raw.shape_guards for symbol in guard.expression.free_symbols}
@@ -583,8 +591,8 @@ def _size(raw: dynamo.RawCapture, group: Mapping[str, Any]) -> Size:
     if not isinstance(symbol, sympy.Symbol):
         path, dim = group["sources"][0]
         raise CaptureError(
-            f"{path}.size({dim}) was asked to be dynamic, but the model ties it to another size: it is always "
-            f"{symbol}. Mark only the independent size."
+            f"{path}.size({dim}) was asked to be dynamic, but the model ties it to another size: "
+            f"it is always {symbol}. Mark only the independent size."
         )
     assert raw.shape_env is not None
     low, high = 0, None
@@ -615,8 +623,9 @@ def _frozen_text(raw: dynamo.RawCapture, dim: DynamicDim, value: int | None) -> 
     ]
     place = _user_place(fixing[0].user_stack) if fixing else None
     return (
-        f"{dim.path}.size({dim.dim}) was asked to be dynamic, but the model fixed it to {value}{_at(place)}. "
-        f"Make that line independent of the size, capture with another example size, or leave the dim static."
+        f"{dim.path}.size({dim.dim}) was asked to be dynamic, but the model fixed it to "
+        f"{value}{_at(place)}. Make that line independent of the size, capture with another "
+        "example size, or leave the dim static."
     )
 
 
@@ -631,15 +640,15 @@ def _unified_text(
         ):
             place = _user_place(guard.user_stack)
     return (
-        f"{name} ({dim.path}.size({dim.dim})) and {group['name']} ({first_path}.size({first_dim})) are one size: "
-        f"the model demands it{_at(place)}"
+        f"{name} ({dim.path}.size({dim.dim})) and {group['name']} ({first_path}.size({first_dim})) "
+        f"are one size: the model demands it{_at(place)}"
     )
 
 
 def _guards(
     raw: dynamo.RawCapture,
     sizes: tuple[Size, ...],
-    alias: Mapping[sympy.Basic, sympy.Basic],
+    alias: Mapping[Expression, Expression],
     value_of: Mapping[str, Any],
 ) -> tuple[GuardRecord, ...]:
     names = {size.symbol: size.name for size in sizes}
@@ -667,10 +676,10 @@ def _guards(
 def _user_tensor(
     graph_input: GraphInput,
     value: torch.Tensor,
-    alias: Mapping[sympy.Basic, sympy.Basic],
+    alias: Mapping[Expression, Expression],
     written: bool,
 ) -> UserTensor:
-    def dim_of(size: Any) -> int | sympy.Basic:
+    def dim_of(size: Any) -> int | Expression:
         expression = expression_of(size)
         assert expression is not None
         return expression if isinstance(expression, int) else expression.xreplace(dict(alias))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from explorer.artifacts import (
     Artifact,
@@ -81,7 +82,7 @@ def _refined_ranges(plan: CompilePlan, artifacts: list[Artifact]) -> tuple[SizeR
             continue
         inner = sorted(start for start in starts if size_range.start < start <= size_range.end)
         edges = [size_range.start, *inner, size_range.end + 1]
-        refined += [SizeRange(a, b - 1) for a, b in zip(edges, edges[1:], strict=False)]
+        refined += [SizeRange(a, b - 1) for a, b in pairwise(edges)]
     return tuple(refined)
 
 
@@ -95,7 +96,10 @@ def _same_code(artifacts: list[Artifact]) -> tuple[tuple[str, tuple[SizeRange, .
 
 
 def _code_without_names(code: str) -> str:
-    """Generated code without comments, symbol names, kernel hashes and the self-test that holds the hint."""
+    """Generated code without comments, symbol names, kernel hashes and its self-test.
+
+    The self-test holds the hint.
+    """
     code = re.split(r"^def (?:get_args|benchmark_compiled_module)\(", code, maxsplit=1, flags=re.M)[
         0
     ]

@@ -71,7 +71,8 @@ def dispatch_size(captured: CapturedGraph, config: CompilationConfig) -> Size | 
         if size.name == config.dispatch_dim:
             return size
     raise ConfigError(
-        f"dispatch_dim names {config.dispatch_dim!r}, but the sizes are {', '.join(names) or 'none'}."
+        f"dispatch_dim names {config.dispatch_dim!r}, but the sizes are "
+        f"{', '.join(names) or 'none'}."
     )
 
 

@@ -1,4 +1,7 @@
-"""Small questions about FX nodes that every step asks: value, expression, user's line, module path."""
+"""Small questions about FX nodes that every step asks.
+
+They are about value, expression, user's line and module path.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import torch
 from torch import fx
 
 from explorer.artifacts import SourceLocation
+from explorer.artifacts.common import Expression
 
 TORCH_FOLDER = str(Path(torch.__file__).parent)
 OUR_FOLDER = str(Path(__file__).parents[1])
@@ -34,7 +38,7 @@ def output_node(graph: fx.Graph) -> fx.Node:
     return next(iter(reversed(graph.nodes)))
 
 
-def expression_of(value: Any) -> sympy.Basic | int | None:
+def expression_of(value: Any) -> Expression | int | None:
     """The size expression of a SymInt, the number of an int, None of anything else."""
     if isinstance(value, torch.SymInt):
         expression = value.node.expr
@@ -84,8 +88,8 @@ def source_lines(nodes: Iterable[fx.Node]) -> tuple[SourceLocation, ...]:
 def dotted_path(source: str) -> str:
     """A Dynamo source name in the user's words.
 
-    ``L['self']._modules['layers']._modules['0']._parameters['w']`` is ``layers.0.w``; ``L['x']`` is ``x``; a root
-    module alone is the empty string.
+    ``L['self']._modules['layers']._modules['0']._parameters['w']`` is ``layers.0.w``; ``L['x']`` is
+    ``x``; a root module alone is the empty string.
     """
     path = re.sub(r"\._(?:modules|parameters|buffers)\['([^']*)'\]", r".\1", source)
     path = re.sub(r"^L\['(?:self|[^']*)'\](?=\.)", "", path) if path != source else path
@@ -120,7 +124,7 @@ def is_tuple_getitem(node: fx.Node) -> bool:
 
 
 def copy_graph(graph: fx.Graph) -> tuple[fx.Graph, dict[fx.Node, fx.Node]]:
-    """A copy with the same node names and the same metadata objects, and the map from old to new nodes."""
+    """A copy with the same node names and metadata objects, and the map from old to new nodes."""
     copied = fx.Graph()
     new_of: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
@@ -130,7 +134,10 @@ def copy_graph(graph: fx.Graph) -> tuple[fx.Graph, dict[fx.Node, fx.Node]]:
 
 
 def attributes_of(graph: fx.Graph) -> dict[str, Any]:
-    """What the ``get_attr`` nodes of a graph refer to, by name; kept in the node's metadata when it was captured."""
+    """What the ``get_attr`` nodes of a graph refer to, by name.
+
+    Kept in the node's metadata when it was captured.
+    """
     return {
         str(node.target): node.meta["attribute"] for node in graph.nodes if node.op == "get_attr"
     }

@@ -1,4 +1,7 @@
-"""The inputs of one call: bind them as eager would, find the tensors in them, copy them, change their sizes."""
+"""The inputs of one call.
+
+Here they are bound as eager would, the tensors in them found, copied, and their sizes changed.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ class TensorLeaf:
     """One tensor in the arguments of a call.
 
     Attributes:
-        path: where it is, as the user writes it: ``x``, ``batch['ids']``, ``pair[0]``, ``record.field``.
+        path: where it is, as the user writes it: ``x``, ``batch['ids']``, ``pair[0]``,
+            ``record.field``.
         tensor: the tensor.
     """
 
@@ -114,7 +118,10 @@ def _children(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def map_tensors(value: Any, change: Callable[[torch.Tensor, str], torch.Tensor], path: str) -> Any:
-    """The same structure with every tensor replaced by ``change(tensor, path)``; containers are new objects."""
+    """The same structure with every tensor replaced by ``change(tensor, path)``.
+
+    Containers are new objects.
+    """
     if isinstance(value, torch.Tensor):
         return change(value, path)
     children = [(key, map_tensors(item, change, f"{path}{key}")) for key, item in _children(value)]
@@ -136,11 +143,14 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor, str], torch.Tensor],
     return changed
 
 
-# ------------------------------------------------------------------------------------------ which dims are dynamic
+# --------------------------------------------------------------------------- which dims are dynamic
 
 
 def inferred_dims(function: Callable[..., Any], leaves: Iterable[TensorLeaf]) -> dict[str, int]:
-    """Dim 0 of every argument annotated as a tensor; without such annotations, of every tensor in the call."""
+    """Dim 0 of every argument annotated as a tensor.
+
+    Without such annotations it is dim 0 of every tensor in the call.
+    """
     try:
         hints = typing.get_type_hints(inspect.unwrap(function))
     except Exception:  # an annotation that names what only the type checker sees
@@ -167,7 +177,9 @@ def dynamic_dims(
     wanted: Mapping[str, Any],
     unbacked: Mapping[str, Any] | None,
 ) -> tuple[DynamicDim, ...]:
-    """The user's ``dynamic_arg_dims`` and ``mark_unbacked_dims``, checked against the tensors of the example.
+    """The user's ``dynamic_arg_dims`` and ``mark_unbacked_dims``, checked.
+
+    They are checked against the tensors of the example.
 
     Args:
         leaves: tensors of the example call.
@@ -176,7 +188,8 @@ def dynamic_dims(
         unbacked: the same form; these dims are marked unbacked in every mode.
 
     Raises:
-        ConfigError: an unknown path, a path to something else than a tensor, a dim that the tensor has not.
+        ConfigError: an unknown path, a path to something else than a tensor, a dim that the tensor
+            has not.
         InputError: two dims of one name with different sizes.
     """
     names = list(argument_names)
@@ -218,13 +231,15 @@ def _leaf_at(
     inside = [each for each in known if each.startswith((f"{path}[", f"{path}."))]
     if inside:
         raise ConfigError(
-            f"{field} names {path!r}, which is no tensor but holds {', '.join(inside[:6])}: name one of those."
+            f"{field} names {path!r}, which is no tensor but holds {', '.join(inside[:6])}: name "
+            "one of those."
         )
     if root in names and root == path:
         raise ConfigError(
-            f"{field} names {path!r}, which holds no tensor in the example; tensors are at {_listed(known)}."
+            f"{field} names {path!r}, which holds no tensor in the example; tensors are at "
+            f"{_listed(known)}."
         )
-    near = difflib.get_close_matches(path, [*known, *names], n=3, cutoff=0.3)
+    near = difflib.get_close_matches(path, dict.fromkeys([*known, *names]), n=3, cutoff=0.3)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     raise ConfigError(
         f"{field} names {path!r}, which is no argument; tensors are at {_listed(known)}{hint}."
@@ -241,7 +256,8 @@ def _dims_and_names(field: str, path: str, dims: Any) -> list[tuple[Any, str | N
         for _, name in pairs:
             if name is not None and not _is_size_name(name):
                 raise ConfigError(
-                    f"{field}[{path!r}] names a size {name!r}: a size's name is a Python identifier."
+                    f"{field}[{path!r}] names a size {name!r}: a size's name is a Python "
+                    "identifier."
                 )
         return pairs
     if isinstance(dims, list | tuple):
@@ -275,12 +291,12 @@ def _check_named_sizes(dims: Iterable[DynamicDim], tensors: Mapping[str, torch.T
         known = first.setdefault(each.name, (label, size))
         if known[1] != size:
             raise InputError(
-                f"One name is one size, but {each.name!r} is {known[1]} in {known[0]} and {size} in {label}: "
-                f"give equal sizes, or two names."
+                f"One name is one size, but {each.name!r} is {known[1]} in {known[0]} and {size} "
+                f"in {label}: give equal sizes, or two names."
             )
 
 
-# ----------------------------------------------------------------------------------------------- copies, other sizes
+# ------------------------------------------------------------------------------ copies, other sizes
 
 
 def check_tensors(leaves: Iterable[TensorLeaf]) -> None:
@@ -293,8 +309,8 @@ def check_tensors(leaves: Iterable[TensorLeaf]) -> None:
         tensor = leaf.tensor
         if type(tensor) not in PLAIN_TENSORS:
             raise InputError(
-                f"{leaf.path} is a {type(tensor).__name__}, a tensor subclass, which is not supported: "
-                f"pass a plain torch.Tensor."
+                f"{leaf.path} is a {type(tensor).__name__}, a tensor subclass, which is not "
+                "supported: pass a plain torch.Tensor."
             )
         if tensor.layout is not torch.strided:
             raise InputError(f"{leaf.path} has layout {tensor.layout}: pass a dense tensor.")
@@ -325,9 +341,10 @@ def replace_tensors(
 def capture_copies(
     leaves: Iterable[TensorLeaf], dynamic_paths: frozenset[str]
 ) -> dict[int, torch.Tensor]:
-    """New tensor objects over the same data, so that marks stay off the user's; equal objects stay equal.
+    """New tensor objects over the same data, so that marks stay off the user's.
 
-    A tensor with dynamic dims that is not contiguous becomes a contiguous copy: its strides would otherwise be symbols.
+    Equal objects stay equal. A tensor with dynamic dims that is not contiguous becomes a contiguous
+    copy: its strides would otherwise be symbols.
 
     Returns:
         id of the user's tensor -> its copy.

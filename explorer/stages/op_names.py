@@ -1,4 +1,7 @@
-"""What a user may call an op: one canonical name per node, and aliases. User text is looked up, never evaluated."""
+"""What a user may call an op: one canonical name per node, and aliases.
+
+User text is looked up, never evaluated.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ _IN_PLACE = (*_ATEN_OF_OPERATOR, "add", "sub", "mul", "matmul", "pow")
 
 
 def canonical_name(node: fx.Node) -> str:
-    """The name shown for a node: ``ns::op.overload``, a public torch path, ``Tensor.view`` or ``operator.add``."""
+    """The name shown for a node.
+
+    It is ``ns::op.overload``, a public torch path, ``Tensor.view`` or ``operator.add``.
+    """
     if node.op == "call_method":
         return f"Tensor.{node.target}"
     if node.op != "call_function":
@@ -115,7 +121,10 @@ def name_table(nodes: Iterable[fx.Node]) -> dict[str, tuple[fx.Node, ...]]:
 
 
 def known_names() -> frozenset[str]:
-    """Names that exist though they may not occur: registered operators, public functions, tensor methods."""
+    """Names that exist though they may not occur.
+
+    They are registered operators, public functions and tensor methods.
+    """
     functions = frozenset(path for paths in ops.public_paths().values() for path in paths)
     short = {f"F.{name.rpartition('.')[2]}" for name in functions if name.startswith("torch.nn.f")}
     methods = {name for name in dir(torch.Tensor) if not name.startswith("_")}

@@ -1,4 +1,7 @@
-"""One piece, one size range: an Artifact; several where the compiler's own conditions cut the range."""
+"""One piece, one size range: an Artifact.
+
+It is several where the compiler's own conditions cut the range.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from explorer.artifacts import (
     Size,
     UniquePieces,
 )
+from explorer.artifacts.common import Expression
 from explorer.config import LARGEST_SIZE, CompilationConfig, GuardPolicy
 from explorer.counters import counters
 from explorer.errors import CompileError
@@ -53,7 +57,10 @@ class PieceCompiler:
     def make(
         self, wanted: WantedArtifact, memory: Mapping[str, Sequence[Artifact]]
     ) -> list[Artifact]:
-        """The artifacts for one request: one, or several where the compiler's own guards cut the range."""
+        """The artifacts for one request.
+
+        It is one, or several where the compiler's own guards cut the range.
+        """
         known = memory.get(wanted.key)
         if known:
             counters.add("reused", len(known))
@@ -107,15 +114,15 @@ class PieceCompiler:
         return sorted(found, key=lambda each: each.size_range or SizeRange(0, 0))
 
     def _by_size(
-        self, added: tuple[sympy.Basic, ...], size_range: SizeRange | None
-    ) -> tuple[tuple[sympy.Basic, ...], tuple[sympy.Basic, ...]]:
+        self, added: tuple[Expression, ...], size_range: SizeRange | None
+    ) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
         """Conditions that the compiler added: those on the dispatch size alone, and the others."""
         dispatch = set(self.dispatch.torch_symbols) if self.dispatch and size_range else set()
         alone = tuple(each for each in added if each.free_symbols <= dispatch)
         return alone, tuple(each for each in added if each not in alone)
 
     def _where_right(
-        self, conditions: tuple[sympy.Basic, ...], size_range: SizeRange
+        self, conditions: tuple[Expression, ...], size_range: SizeRange
     ) -> SizeRange | None:
         """The part of the range around its hint for which conditions on the dispatch size hold."""
         assert self.dispatch is not None
@@ -138,14 +145,15 @@ class PieceCompiler:
         wanted: WantedArtifact,
         size_range: SizeRange | None,
         fixed: Mapping[str, int],
-    ) -> tuple[Artifact, tuple[sympy.Basic, ...]]:
+    ) -> tuple[Artifact, tuple[Expression, ...]]:
         concrete = bool(fixed) or (size_range is not None and size_range.is_single_size)
         backend, reason = self._backend_for(piece, concrete=concrete)
         fresh = self._fresh_inputs(piece, size_range, fixed)
         started = time.perf_counter()
+        bounds = self._bounds_text(piece, size_range, fixed)
         options = {
             "fake_mode": fresh.fake_mode,
-            "cache_tag": f"piecewise range {size_range} fixed {sorted(fixed.items())} {self._bounds_text(piece, size_range, fixed)}",
+            "cache_tag": f"piecewise range {size_range} fixed {sorted(fixed.items())} {bounds}",
             "settings": dict(self.config.inductor_config),
         }
         try:
@@ -185,17 +193,18 @@ class PieceCompiler:
             return EagerBackend(), "runs eagerly: Inductor cannot lower torch.cond at one size"
         if aliased := _aliased_and_written(piece):
             return EagerBackend(), (
-                f"runs eagerly: it writes to memory that its inputs {' and '.join(aliased)} share, which "
-                f"{self.backend.name} compiles wrongly"
+                f"runs eagerly: it writes to memory that its inputs {' and '.join(aliased)} share, "
+                f"which {self.backend.name} compiles wrongly"
             )
         return self.backend, ""
 
     def _guarded(
-        self, piece: Piece, artifact: Artifact, conditions: tuple[sympy.Basic, ...]
+        self, piece: Piece, artifact: Artifact, conditions: tuple[Expression, ...]
     ) -> Artifact:
-        """The artifact where the compiler's own conditions hold, the piece's FX graph where they do not.
+        """The artifact where the compiler's own conditions hold, the FX graph where they do not.
 
-        The conditions are on sizes that pick no range, so no row of the dispatch table can tell them apart.
+        The conditions are on sizes that pick no range, so no row of the dispatch table can tell
+        them apart.
         """
         eager = _boxed(piece.graph_module().forward)
         holds_for = write_condition(piece, conditions)
@@ -206,7 +215,10 @@ class PieceCompiler:
 
         names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
         texts = " and ".join(expression_text(condition, names) for condition in conditions)
-        note = f"{artifact.backend} made code that is right only where {texts}; elsewhere the piece runs eagerly"
+        note = (
+            f"{artifact.backend} made code that is right only where {texts}; elsewhere the piece "
+            "runs eagerly"
+        )
         return dataclasses.replace(artifact, callable=call, notes=(*artifact.notes, note))
 
     def _fresh_inputs(
@@ -228,9 +240,9 @@ class PieceCompiler:
 
     def _bounds(
         self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
-    ) -> dict[sympy.Basic, Bounds]:
+    ) -> dict[Expression, Bounds]:
         """What may be assumed of every size in the piece's inputs, by primary symbol."""
-        found: dict[sympy.Basic, Bounds] = {}
+        found: dict[Expression, Bounds] = {}
         size_of = {symbol: size for size in self.captured.sizes for symbol in size.torch_symbols}
         for node in placeholders(piece.graph):
             for symbol in size_symbols(example_value(node)):
@@ -279,17 +291,21 @@ class PieceCompiler:
         lines = f" ({first} to {last})" if first else ""
         text = str(error).strip().splitlines()
         return (
-            f"The backend {self.backend.name!r} failed on {piece.name} (unique {wanted.unique_id}) for sizes "
-            f"{size_range or 'of any value'}{lines}: {text[0] if text else type(error).__name__}. "
-            f"backend='eager' runs the piece without compiling it."
+            f"The backend {self.backend.name!r} failed on {piece.name} (unique {wanted.unique_id}) "
+            f"for sizes {size_range or 'of any value'}{lines}: "
+            f"{text[0] if text else type(error).__name__}. backend='eager' runs the piece without "
+            "compiling it."
         )
 
 
 def write_condition(
-    piece: Piece, conditions: tuple[sympy.Basic, ...]
+    piece: Piece, conditions: tuple[Expression, ...]
 ) -> Callable[[list[Any]], bool]:
-    """A function of a piece's inputs that tests conditions on sizes; false when one cannot be evaluated."""
-    readers: dict[sympy.Basic, str] = {}
+    """A function of a piece's inputs that tests conditions on sizes.
+
+    It is false when one cannot be evaluated.
+    """
+    readers: dict[Expression, str] = {}
     for position, node in enumerate(placeholders(piece.graph)):
         value = example_value(node)
         dims = list(enumerate(value.shape)) if isinstance(value, torch.Tensor) else [(None, value)]
@@ -308,7 +324,7 @@ def write_condition(
     return scope["holds"]
 
 
-def _holds_at(condition: sympy.Basic, values: Mapping[sympy.Basic, int]) -> bool:
+def _holds_at(condition: Expression, values: Mapping[Expression, int]) -> bool:
     return bool(condition.xreplace({s: sympy.Integer(v) for s, v in values.items()}) == sympy.true)
 
 

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import fx
 
+from explorer.artifacts.common import Expression
+
 Canary: TypeAlias = tuple[str, Callable[[], None]]
 
 
@@ -173,7 +175,7 @@ def _shape_env() -> None:
     examples = _captured().graph_module.graph.find_nodes(op="placeholder")
     values = [node.meta["example_value"] for node in examples]
     size = next(value for value in values if isinstance(value, torch.SymInt))
-    symbol: sympy.Symbol = size.node.expr
+    symbol: Expression = size.node.expr
     fresh = fresh_inputs(values, {symbol: Bounds(2, 64, 8)}, [sympy.Ge(symbol, 4)], {})
     fake = next(value for value in fresh.values if isinstance(value, torch.Tensor))
     _expect(fresh.added_guards() == (), "a replayed guard counts as added")

@@ -1,9 +1,10 @@
-"""Dynamo: trace a model once into one graph, bind calls to it, and check what it assumed of the model's state.
+"""Dynamo: trace a model once into one graph, bind calls, check what it assumed of the model.
 
-Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_capture`` and ``get_traced_fn``,
-``torch._dynamo.utils.get_metrics_context`` and ``dynamo_timed``, ``torch._dynamo.config``,
-``torch._dynamo.hooks.Hooks``, ``torch._guards.TracingContext``, ``ShapeEnv._log_guard``, and of a capture:
-``backend_input``, ``graph_capture_output.build_guards``, ``forward_callable``, ``output_graph``.
+Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_capture`` and
+``get_traced_fn``, ``torch._dynamo.utils.get_metrics_context`` and ``dynamo_timed``,
+``torch._dynamo.config``, ``torch._dynamo.hooks.Hooks``, ``torch._guards.TracingContext``,
+``ShapeEnv._log_guard``, and of a capture: ``backend_input``, ``graph_capture_output.build_guards``,
+``forward_callable``, ``output_graph``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from types import FunctionType
 from typing import Any
 from unittest.mock import patch
 
-import sympy
 import torch
 import torch._dynamo.config
 import torch._dynamo.convert_frame as convert_frame
@@ -38,8 +38,13 @@ from torch._dynamo.utils import dynamo_timed, get_metrics_context
 from torch._guards import TracingContext
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, ShapeEnv
 
+from explorer.artifacts.common import Expression
+
 CAPTURE_LOCK = threading.RLock()
-"""Dynamo traces one frame at a time: its configuration is patched for the whole process meanwhile."""
+"""Dynamo traces one frame at a time.
+
+Its configuration is patched for the whole process meanwhile.
+"""
 
 TRACE_ERRORS = (Unsupported, UncapturedHigherOrderOpError, UserError, TorchDynamoException)
 """What a failed trace raises."""
@@ -47,15 +52,19 @@ TRACE_ERRORS = (Unsupported, UncapturedHigherOrderOpError, UserError, TorchDynam
 MODEL_ERRORS = (ObservedException, TorchRuntimeError)
 """What a trace raises when the model's own code raised."""
 
-# Guards that the runtime checks itself, or that do not matter to a graph that runs without autograd.
+# Guards that the runtime checks itself, or that do not matter to a graph that runs without
+# autograd.
 _GLOBAL_GUARDS = frozenset({"SHAPE_ENV", "GLOBAL_STATE", "GRAD_MODE", "DETERMINISTIC_ALGORITHMS"})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ShapeGuard:
-    """A condition that the trace added: a sympy expression over torch's symbols, and the user's stack."""
+    """A condition that the trace added.
 
-    expression: sympy.Basic
+    It is a sympy expression over torch's symbols, with the user's stack.
+    """
+
+    expression: Expression
     user_stack: traceback.StackSummary
 
 
@@ -96,10 +105,11 @@ class RawCapture:
         )
 
     def bind(self, flat_function: Callable[..., Any]) -> Callable[..., Any]:
-        """``flat_function(*placeholder values) -> tuple``, seen from outside as the traced function.
+        """``flat_function(*placeholder values) -> tuple``, seen like the traced function.
 
-        The result is Dynamo's own bytecode: it looks the inputs up, calls ``flat_function``, rebuilds the output and
-        replays side effects such as an assigned buffer. It takes the receiver first.
+        The result is Dynamo's own bytecode: it looks the inputs up, calls ``flat_function``,
+        rebuilds the output and replays side effects such as an assigned buffer. It takes the
+        receiver first.
         """
         # Only what the bytecode reads: the whole dict would keep every object of a notebook alive.
         scope = self.function.__globals__
@@ -183,7 +193,8 @@ def trace(
         kwargs: keyword arguments.
         size_oblivious: do not set sizes 0 and 1 apart.
         found_guards: filled while tracing, so that a failed trace still says what it tested.
-        checked: tensors in the arguments whose layout the runtime checks itself where they are inputs of the graph.
+        checked: tensors in the arguments whose layout the runtime checks itself where they are
+            inputs of the graph.
 
     Raises:
         TRACE_ERRORS: the trace failed.
@@ -228,8 +239,8 @@ def trace(
 def _clean_up_globals(raw: RawCapture, scope: dict[str, Any], names_before: set[str]) -> None:
     """Takes back what the trace put into the globals of the user's module.
 
-    The compiled function goes at once: ``bind`` hands over another. The guards read the dict of builtins under the name
-    that the trace gave it, so that goes when the capture does.
+    The compiled function goes at once: ``bind`` hands over another. The guards read the dict of
+    builtins under the name that the trace gave it, so that goes when the capture does.
     """
     added = [name for name in scope if name not in names_before]
     for name in added:
@@ -287,7 +298,10 @@ def _failing(info: Any) -> str:
 
 
 def mark_backed(tensor: torch.Tensor, dim: int) -> None:
-    """Asks for a symbol with an example value. The mark is an attribute of the tensor object: give a clone."""
+    """Asks for a symbol with an example value.
+
+    The mark is an attribute of the tensor object: give a clone.
+    """
     torch._dynamo.mark_dynamic(tensor, dim)
 
 
@@ -310,12 +324,12 @@ def is_error_of_model(error: BaseException) -> bool:
     return isinstance(error, MODEL_ERRORS) or getattr(error, "gb_type", "") == "Observed exception"
 
 
-def symbol_sources(shape_env: ShapeEnv) -> dict[str, sympy.Basic]:
+def symbol_sources(shape_env: ShapeEnv) -> dict[str, Expression]:
     """Dynamo source name of a size, ``L['x'].size()[0]`` -> the symbol that was made for it."""
     return dict(shape_env.source_to_var)
 
 
-def replace_symbols(expression: sympy.Basic, shape_env: ShapeEnv) -> sympy.Basic:
+def replace_symbols(expression: Expression, shape_env: ShapeEnv) -> Expression:
     """The expression with the environment's known equalities applied."""
     return shape_env.replace(expression)
 

@@ -1,8 +1,9 @@
-"""Inductor: compile one piece by itself, find its generated code, and the fastest safe way to call it.
+"""Inductor: compile one piece, find its generated code, and the fastest safe way to call it.
 
-Private names used (torch 2.13.0): ``torch._inductor.standalone_compile`` (``fake_mode=``, ``aot=True``),
-``torch._inductor.config``, ``torch._inductor.exc.InductorError``, and of an artifact: ``inner_fn``,
-``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and ``source_code``.
+Private names used (torch 2.13.0): ``torch._inductor.standalone_compile`` (``fake_mode=``,
+``aot=True``), ``torch._inductor.config``, ``torch._inductor.exc.InductorError``, and of an
+artifact: ``inner_fn``, ``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and
+``source_code``.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ def standalone_compile(
         graph_module: the piece; it is not changed.
         example_inputs: fake values of its placeholders.
         fake_mode: their mode when some size is symbolic, else None.
-        cache_tag: what torch's own caches do not key on, the size range above all: without it an artifact made for
-            sizes up to 64 is served for sizes up to 4096. It also names the CPU's instruction set.
+        cache_tag: what torch's own caches do not key on, the size range above all: without it an
+            artifact made for sizes up to 64 is served for sizes up to 4096. It also names the CPU's
+            instruction set.
         settings: Inductor settings for this compile.
     """
     options: dict[str, Any] = {}
     mode = {} if fake_mode is None else {"fake_mode": fake_mode}
-    tag = f"{torch.compiler.config.cache_key_tag}|{cache_tag}|{torch.backends.cpu.get_cpu_capability()}"
+    cpu = torch.backends.cpu.get_cpu_capability()
+    tag = f"{torch.compiler.config.cache_key_tag}|{cache_tag}|{cpu}"
     with (
         torch.no_grad(),
         torch.compiler.config.patch(cache_key_tag=tag),
@@ -58,10 +61,11 @@ def standalone_compile(
 
 
 def boxed_runner(artifact: Any) -> tuple[Callable[[list[Any]], Any], bool]:
-    """list of inputs -> sequence of outputs, and whether it is Inductor's own callable.
+    """A function of one list of inputs, and whether it is Inductor's own callable.
 
-    Inductor's own callable saves about 8 us a call. It is taken only where torch's wrappers would do nothing: no
-    input is written, no output aliases an input or another output, no random state, no effects.
+    Inductor's own callable saves about 8 us a call. It is taken only where torch's wrappers would
+    do nothing: no input is written, no output aliases an input or another output, no random state,
+    no effects.
     """
     graph = _compiled_graph(artifact, set())
     if graph is not None and _wrappers_do_nothing(artifact):
@@ -76,7 +80,10 @@ def boxed_runner(artifact: Any) -> tuple[Callable[[list[Any]], Any], bool]:
 
 
 def generated_code(artifact: Any) -> str:
-    """The Python that Inductor wrote for an artifact, kernels included; empty when it is not to be found."""
+    """The Python that Inductor wrote for an artifact, kernels included.
+
+    It is empty when it is not to be found.
+    """
     graph = _compiled_graph(artifact, set())
     code = getattr(graph, "source_code", "") or getattr(graph, "inductor_code", "")
     return code if isinstance(code, str) else ""
@@ -146,7 +153,7 @@ def _compiled_graph(value: Any, visited: set[int]) -> Any:
 
 def _is_filled(cell: Any) -> bool:
     try:
-        cell.cell_contents
+        _ = cell.cell_contents
     except ValueError:
         return False
     return True

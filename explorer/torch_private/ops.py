@@ -130,7 +130,10 @@ def paths_of(target: Any) -> tuple[str, ...]:
 
 
 def is_torch_builtin(target: Any) -> bool:
-    """Whether a call target is C++ code of torch or Python, so that its name tells what it writes."""
+    """Whether a call target is C++ code of torch or Python.
+
+    If so, its name tells what it writes.
+    """
     if not isinstance(target, BuiltinFunctionType):
         return False
     module = str(getattr(target, "__module__", None) or "torch")

@@ -1,7 +1,9 @@
-"""Fresh symbolic environments: one per piece and size range, so that a compiler may use the range's bounds.
+"""Fresh symbolic environments, one per piece and size range.
 
-Private names used (torch 2.13.0): ``torch._subclasses.FakeTensorMode``, ``torch.fx.experimental.symbolic_shapes``
-(``ShapeEnv.create_symbol``, ``var_to_range``, ``_update_version_counter``, ``evaluate_expr``),
+So a compiler may use the range's bounds.
+
+Private names used (torch 2.13.0): ``torch._subclasses.FakeTensorMode``,
+``torch.fx.experimental.symbolic_shapes`` (``ShapeEnv.create_symbol``, ``var_to_range``, ``_update_version_counter``, ``evaluate_expr``),
 ``torch._dynamo.source.ConstantSource``, ``torch.utils._sympy.value_ranges.ValueRanges``.
 """
 
@@ -18,10 +20,15 @@ from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.utils._sympy.value_ranges import ValueRanges
 
+from explorer.artifacts.common import Expression
+
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a compile may assume of one size: ``low <= size <= high``, with an example ``hint``; one value when equal."""
+    """What a compile may assume of one size: ``low <= size <= high``, with an example ``hint``.
+
+    It is one value when they are equal.
+    """
 
     low: int
     high: int
@@ -46,10 +53,10 @@ class FreshInputs:
 
     values: tuple[Any, ...]
     fake_mode: Any
-    original_symbol: Mapping[sympy.Basic, sympy.Basic]
+    original_symbol: Mapping[Expression, Expression]
     replayed_guard_count: int
 
-    def added_guards(self) -> tuple[sympy.Basic, ...]:
+    def added_guards(self) -> tuple[Expression, ...]:
         """Conditions that were added since, over the capture's symbols."""
         if self.fake_mode is None:
             return ()
@@ -62,22 +69,25 @@ class FreshInputs:
 
 def fresh_inputs(
     examples: Iterable[Any],
-    bounds: Mapping[sympy.Basic, Bounds],
-    guards: Iterable[sympy.Basic],
-    alias: Mapping[sympy.Basic, sympy.Basic],
+    bounds: Mapping[Expression, Bounds],
+    guards: Iterable[Expression],
+    alias: Mapping[Expression, Expression],
 ) -> FreshInputs:
     """New fake values like the examples, with each size bounded or constant.
 
     Args:
-        examples: the placeholders' fake values from the capture; sizes in them are over the capture's symbols.
+        examples: the placeholders' fake values from the capture; sizes in them are over the
+            capture's symbols.
         bounds: of every symbol that occurs in the examples.
-        guards: conditions over those symbols that hold at the hints; compiled code may rely on them.
-        alias: symbol -> the one that stands for it in ``bounds``, where the capture made several for one size.
+        guards: conditions over those symbols that hold at the hints; compiled code may rely on
+            them.
+        alias: symbol -> the one that stands for it in ``bounds``, where the capture made several
+            for one size.
     """
     shape_env = ShapeEnv()
     fake_mode = FakeTensorMode(shape_env=shape_env)
-    new_of: dict[sympy.Basic, sympy.Basic] = {}
-    hints: dict[sympy.Basic, sympy.Basic] = {}
+    new_of: dict[Expression, Expression] = {}
+    hints: dict[Expression, Expression] = {}
     for symbol, bound in bounds.items():
         hints[symbol] = sympy.Integer(bound.hint)
         if bound.is_single_size:
@@ -111,7 +121,7 @@ def fresh_inputs(
     )
 
 
-def _new_symbol(shape_env: ShapeEnv, name: str, bound: Bounds) -> sympy.Basic:
+def _new_symbol(shape_env: ShapeEnv, name: str, bound: Bounds) -> Expression:
     source = ConstantSource(f"size_{name}")
     created = shape_env.create_symbol(
         bound.hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None

@@ -1,7 +1,8 @@
-"""What the tests of the cut share: three custom ops, and ways to compile, run and look at small programs.
+"""What the tests of the cut share.
 
-The ops: ``demo::attn(query, key, value, out!)`` writes the sum of three tensors into ``out``, ``demo::step(x)`` is
-``x + 1``, ``demo::two(x)`` is ``(x + 1, x * 2)``.
+That is three custom ops, and ways to compile, run and look at small programs. The ops:
+``demo::attn(query, key, value, out!)`` writes the sum of three tensors into ``out``,
+``demo::step(x)`` is ``x + 1``, ``demo::two(x)`` is ``(x + 1, x * 2)``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import fx
 
 import explorer
 from explorer.artifacts import CapturedGraph, NormalisedGraph, Piece, SplitGraph
+from explorer.artifacts.common import Expression
 from explorer.config import CompilationConfig
 from explorer.runtime.stitch import PER_CALL, write_program
 from explorer.stages.capture import CaptureRequest, capture
@@ -72,7 +74,7 @@ def _register(name: str, schema: str, implementation: Model, fake: Model) -> Non
 register_demo_ops()
 
 
-# ------------------------------------------------------------------------------------------- compiling and running
+# ---------------------------------------------------------------------------- compiling and running
 
 
 def compile_cut(
@@ -82,7 +84,7 @@ def compile_cut(
     dynamic: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> explorer.CompiledModel:
-    """The model, cut at those of the splitting ops that are known to occur, on the eager backend."""
+    """The model, cut at those of the splitting ops that are known to occur, on backend eager."""
     config = CompilationConfig(backend="eager", splitting_ops=tuple(splitting_ops), **settings)
     return explorer.compile_model(model, inputs, dynamic_arg_dims=dynamic, config=config)
 
@@ -107,7 +109,7 @@ def split_graph(
     return split(normalised_graph(model, *inputs, **settings), tuple(splitting_ops))
 
 
-# ------------------------------------------------------------------------------------------------- beside eager
+# ------------------------------------------------------------------------------------- beside eager
 
 
 def random_rows(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -127,9 +129,13 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 
 
 def plain(value: Any) -> Any:
-    """A result with every tensor as dtype, shape, strides and exact content, so that ``==`` compares bit by bit."""
+    """A result with every tensor as dtype, shape, strides and exact content.
+
+    So ``==`` compares bit by bit.
+    """
     if isinstance(value, torch.Tensor):
-        content = value.resolve_conj().contiguous().flatten().view(torch.uint8)
+        fresh = value.resolve_conj().clone(memory_format=torch.contiguous_format)
+        content = fresh.flatten().view(torch.uint8)
         return (str(value.dtype), tuple(value.shape), value.stride(), content.numpy().tobytes())
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
@@ -171,11 +177,14 @@ def assert_equal_to_eager(
         assert shared_memory(given_inputs, given) == wanted, f"memory is shared otherwise at {size}"
 
 
-# ------------------------------------------------------------------------------------------- graphs made by hand
+# ------------------------------------------------------------------------------ graphs made by hand
 
 
 class GraphEditor:
-    """Adds nodes to a copy of a captured graph with an input ``x``, with the values that a trace would give them."""
+    """Adds nodes to a copy of a captured graph with an input ``x``.
+
+    They have the values that a trace would give them.
+    """
 
     def __init__(self, captured: CapturedGraph) -> None:
         self.captured = captured
@@ -231,7 +240,7 @@ def run_graph(graph: fx.Graph, *inputs: Any) -> Any:
     return module_of(graph)(*inputs)
 
 
-# ---------------------------------------------------------------------------------------------- looking at pieces
+# -------------------------------------------------------------------------------- looking at pieces
 
 
 def kinds(pieces: Iterable[Piece]) -> str:
@@ -249,9 +258,12 @@ def calls(piece: Piece) -> list[str]:
 
 
 def assert_only_tensors_and_base_sizes_cross(pieces: Iterable[Piece]) -> None:
-    """No tuple, no ``torch.Size`` and no computed size is an input of a piece, and no size comes in twice."""
+    """No tuple, ``torch.Size`` or computed size is an input of a piece.
+
+    No size comes in twice.
+    """
     for piece in pieces:
-        seen: set[sympy.Basic] = set()
+        seen: set[Expression] = set()
         for node in placeholders(piece.graph):
             value = example_value(node)
             assert isinstance(value, torch.Tensor | torch.SymInt), f"{node} of {piece} is {value}"
@@ -263,7 +275,10 @@ def assert_only_tensors_and_base_sizes_cross(pieces: Iterable[Piece]) -> None:
 
 
 def assert_well_formed(split_result: SplitGraph) -> None:
-    """What holds for every cut: dense indices, values made before they are read, inputs as the graph says."""
+    """What holds for every cut.
+
+    Indices are dense, values made before they are read, inputs as the graph says.
+    """
     known = {each.name for each in split_result.normalised.inputs}
     for index, piece in enumerate(split_result.pieces):
         assert piece.index == index

@@ -55,7 +55,10 @@ def run_eagerly() -> Callable[[SampleModel, int], Any]:
 
 @pytest.fixture
 def compile_sample() -> Callable[..., Any]:
-    """compile_sample(sample, **config changes) -> the sample, compiled; backend ``eager`` unless another is given."""
+    """compile_sample(sample, **config changes) -> the sample, compiled.
+
+    The backend is ``eager`` unless another is given.
+    """
 
     def compile_one(sample: SampleModel, **changes: Any) -> Any:
         return explorer.compile_model(

@@ -1,4 +1,7 @@
-"""The sample models compiled by Inductor, beside eager: one range and one size here, the full grid under ``slow``."""
+"""The sample models compiled by Inductor, beside eager.
+
+One range and one size here, the full grid under ``slow``.
+"""
 
 import pytest
 import torch

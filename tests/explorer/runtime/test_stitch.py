@@ -1,4 +1,7 @@
-"""The generated function: it reads like a program, holds nothing that a user wrote, and frees values early."""
+"""The generated function.
+
+It reads like a program, holds nothing that a user wrote, and frees values early.
+"""
 
 import ast
 import dataclasses
@@ -96,13 +99,13 @@ def test_every_row_of_the_table_has_its_function(block) -> None:
     assert_equal_to_eager(block, compiled, rows, 6, 8, 9, 16, 64)
 
 
-# --------------------------------------------------------------------------------------- what the text may hold
+# --------------------------------------------------------------------------- what the text may hold
 
 
 NODES = (
-    ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Assign, ast.Expr, ast.Call, ast.Name, ast.Load, ast.Store,
-    ast.Del, ast.Delete, ast.Tuple, ast.List, ast.Dict, ast.Constant, ast.Return, ast.Attribute, ast.Subscript,
-    ast.keyword, ast.UnaryOp, ast.USub, ast.BinOp, ast.Mult, ast.Add,
+    ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Assign, ast.Expr, ast.Call, ast.Name,
+    ast.Load, ast.Store, ast.Del, ast.Delete, ast.Tuple, ast.List, ast.Dict, ast.Constant,
+    ast.Return, ast.Attribute, ast.Subscript, ast.keyword, ast.UnaryOp, ast.USub, ast.BinOp, ast.Mult, ast.Add,
 )  # fmt: skip
 
 HOSTILE_TEXTS = [
@@ -119,7 +122,8 @@ HOSTILE_TEXTS = [
 
 def test_constants_of_every_kind_survive() -> None:
     table = {
-        "inf": math.inf, "-inf": -math.inf, "-0.0": -0.0, "small": 5e-324, "third": 1 / 3, "bool": True, "int": 2**40,
+        "inf": math.inf, "-inf": -math.inf, "-0.0": -0.0, "small": 5e-324, "third": 1 / 3, "bool": True,
+        "int": 2**40,
     }  # fmt: skip
 
     def model(x: torch.Tensor) -> list[torch.Tensor]:
@@ -135,8 +139,8 @@ def test_constants_of_every_kind_survive() -> None:
         return found
 
     names = [
-        "torch.full_like", "Tensor.to", "torch.zeros", "torch.nn.functional.pad", "operator.getitem", "Tensor.permute",
-        "torch.split",
+        "torch.full_like", "Tensor.to", "torch.zeros", "torch.nn.functional.pad", "operator.getitem",
+        "Tensor.permute", "torch.split",
     ]  # fmt: skip
     for name in names:  # one by one: a short piece is written out in the function
         compiled = compile_cut(model, *rows(6), splitting_ops=[name])
@@ -191,7 +195,7 @@ def test_names_of_the_model_do_not_meet_those_of_the_function(dynamic) -> None:
         return tuple(random_rows(size, 8, seed=seed) for seed in range(4))
 
     if dynamic:
-        dynamic = dict.fromkeys(("x", "piece_1", "max", "attn"), {0: "run"})
+        dynamic = {name: {0: "run"} for name in ("x", "piece_1", "max", "attn")}
     compiled = compile_cut(model, *inputs(6), splitting_ops=[STEP, ATTENTION], dynamic=dynamic)
     assert_equal_to_eager(model, compiled, inputs, 6, *([] if dynamic == {} else [2, 3]))
     with compiled.record() as record:
@@ -199,7 +203,7 @@ def test_names_of_the_model_do_not_meet_those_of_the_function(dynamic) -> None:
     assert len(record.piece_microseconds) == len(compiled.compilation.pieces)
 
 
-# ------------------------------------------------------------------------------------------------ what it returns
+# ---------------------------------------------------------------------------------- what it returns
 
 
 @pytest.mark.parametrize(
@@ -239,7 +243,7 @@ def test_method_without_a_proper_name_is_refused(stepped_split) -> None:
         write_program(dedupe(stepped_split), "run")
 
 
-# ---------------------------------------------------------------------------------------- parameters and liveness
+# -------------------------------------------------------------------------- parameters and liveness
 
 
 def test_parameters_are_bound_once_and_inputs_are_arguments(block) -> None:
@@ -265,7 +269,10 @@ def test_functions_share_nothing() -> None:
 
 
 def chain(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Five compiled pieces; ``kept`` lives to the end, every other value to the next piece but one."""
+    """Five compiled pieces.
+
+    ``kept`` lives to the end, every other value to the next piece but one.
+    """
     kept = x * 2
     value = kept
     for _ in range(4):
@@ -274,7 +281,9 @@ def chain(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Watcher:
-    """Runs pieces and notes how many of the tensors that they made are alive when each begins and ends.
+    """Runs pieces and notes how many tensors are alive when each begins and ends.
+
+    Only the tensors that they made count.
 
     Attributes:
         alive: per piece, at its begin and at its end, without its own.

@@ -9,6 +9,7 @@ import pytest
 import sympy
 import torch
 
+from explorer.artifacts.common import Expression
 from explorer.torch_private import capture, shapes
 
 NAMES = [
@@ -166,7 +167,7 @@ def test_compiled_wrappers_are_taken_off() -> None:
 # ------------------------------------------------------------ shapes
 
 
-def fake_example() -> tuple[tuple[Any, ...], sympy.Basic]:
+def fake_example() -> tuple[tuple[Any, ...], Expression]:
     _, raw, _ = traced()
     assert raw.graph_module is not None
     nodes = [node for node in raw.graph_module.graph.nodes if node.op == "placeholder"]
