@@ -84,9 +84,10 @@ class _StepCache:
         self.results: dict[str, list[_StepResult]] = {}
 
     def timed(self, seconds: dict[str, float], *, is_plan: bool = False) -> StepRunner:
-        """A runner that notes the wall seconds of each step; 0.0 for a result from an earlier update.
+        """A runner that notes the wall seconds of each step.
 
-        A step that ran for a plan counts in the first update that takes its result.
+        0.0 for a result from an earlier update. A step that ran for a plan counts in the first
+        update that takes its result.
         """
 
         def run(name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> _T:
@@ -136,7 +137,7 @@ class Session:
         history_limit: compilations that are kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a user names what is needed; all but two are keywords)
         self,
         model: Callable[..., Any],
         example_inputs: tuple[Any, ...],
@@ -351,7 +352,7 @@ class Session:
         return compilation
 
 
-def compile_model(
+def compile_model(  # noqa: PLR0913 (a user names what is needed; all but two are keywords)
     model: Callable[..., Any],
     example_inputs: tuple[Any, ...],
     *,

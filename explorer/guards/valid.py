@@ -60,16 +60,44 @@ def shape_conditions(captured: CapturedGraph) -> tuple[Expression, ...]:
     return tuple(g.expression for g in captured.guards if g.origin is not GuardOrigin.RANGE)
 
 
-def valid_sizes(captured: CapturedGraph, size: Size, size_range: SizeRange) -> np.ndarray:
-    """The sizes of a range for which the graph is right, other sizes at their hints.
+def valid_sizes(
+    captured: CapturedGraph,
+    size: Size,
+    size_range: SizeRange,
+    others: Mapping[str, int] | None = None,
+) -> np.ndarray:
+    """The sizes of a range for which the graph is right, other sizes at given values.
 
     Sizes 0 and 1 are left out.
+
+    Args:
+        captured: the graph's conditions.
+        size: the size that varies.
+        size_range: its values.
+        others: size name -> value of the other sizes; those at capture where it is not given.
     """
+    values = {**captured.hints, **(others or {})}
+    points = {each.symbol: values[each.name] for each in captured.sizes if each is not size}
+    return _fulfilling(shape_conditions(captured), size, size_range, points)
+
+
+def possible_sizes(captured: CapturedGraph, size: Size, size_range: SizeRange) -> np.ndarray:
+    """The sizes of a range that no condition on this size alone rules out.
+
+    What a condition on two sizes rules out depends on the call, so compiled code may not rely on it.
+    """
+    alone = [each for each in shape_conditions(captured) if each.free_symbols <= {size.symbol}]
+    return _fulfilling(alone, size, size_range, {})
+
+
+def _fulfilling(
+    conditions: Iterable[sympy.Basic],
+    size: Size,
+    size_range: SizeRange,
+    points: Mapping[sympy.Basic, int],
+) -> np.ndarray:
     sizes = sizes_of(size_range)
-    others = {each.symbol: each.hint for each in captured.sizes if each is not size}
-    mask = holds(shape_conditions(captured), size.symbol, sizes, others) & (
-        sizes >= max(2, size.low)
-    )
+    mask = holds(conditions, size.symbol, sizes, points) & (sizes >= max(2, size.low))
     if size.high is not None:
         mask &= sizes <= size.high
     return sizes[mask]

@@ -179,7 +179,7 @@ def _piece_row(piece: Piece, weights: set[str]) -> Row:
     given = [node for node in placeholders(piece.graph) if not is_size(example_value(node))]
     return {
         "index": piece.index,
-        "unique_id": piece.unique_id or "",  # a splitting piece is in no group
+        "unique_id": piece.unique_id,
         "kind": piece.kind.value,
         "nodes": piece.node_count,
         "inputs": sum(node.name not in weights for node in given),

@@ -97,7 +97,7 @@ def write_predicate(
 
 def _guard_test(guard: GuardRecord, names: Mapping[Expression, str]) -> str:
     try:
-        return python_source(guard.expression, names)  # type: ignore[arg-type]
+        return python_source(guard.expression, names)
     except UnknownExpression:
         return "False"  # what cannot be evaluated is refused, never passed over
 
@@ -127,7 +127,7 @@ def _tensor_tests(
 
 
 def _dim_source(dim: Any, names: Mapping[Expression, str]) -> str:
-    return repr(dim) if isinstance(dim, int) else python_source(dim, names)  # type: ignore[arg-type]
+    return repr(dim) if isinstance(dim, int) else python_source(dim, names)
 
 
 def is_contiguous_layout(expected: UserTensor) -> bool:
@@ -279,7 +279,7 @@ def _shape_violation(
             accepted=str(wanted),
         )
     names = {each.symbol: each for each in captured.sizes}
-    known = names.get(size)  # type: ignore[call-overload]
+    known = names.get(size)
     why = f"it is the same size as {known.label}" if known else "it follows from other sizes"
     return GuardViolation(
         f"{label} is {given}, but must be {wanted}: {why}.",
@@ -330,7 +330,9 @@ def _guard_violation(
     given = ", ".join(f"{name} = {value}" for name, value in sizes.items())
     accepted = "unknown"
     if dispatch is not None:
-        accepted = f"{dispatch.name} in {sizes_text(valid_sizes(captured, dispatch, domain))}"
+        accepted = (
+            f"{dispatch.name} in {sizes_text(valid_sizes(captured, dispatch, domain, sizes))}"
+        )
     place = f" ({guard.location}: {guard.location.text})" if guard.location else ""
     return GuardViolation(
         f"The captured graph is not right for {given}: it holds only where {guard.text}{place}. It "

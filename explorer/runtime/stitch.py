@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType
@@ -249,7 +250,7 @@ class _Writer:
     def _argument(self, value: Any, names: Mapping[fx.Node, str]) -> str:
         if isinstance(value, fx.Node):
             return names[value]
-        if type(value) is float and (value != value or value in (float("inf"), float("-inf"))):
+        if _is_special_float(value):
             return self._constant(value, "constant")
         if type(value) in _PLAIN:
             return repr(value)
@@ -286,13 +287,18 @@ class _Writer:
             return self._argument(value.value, {})
         try:
             names = {symbol: self.local(name) for symbol, name in value.names.items()}
-            source = python_source(value.expression, names)  # type: ignore[arg-type]
+            source = python_source(value.expression, names)
         except UnknownExpression as error:
             raise PlanError(
                 f"The output {value.expression} cannot be computed from sizes: {error}"
             ) from error
         self.scope |= SCALAR_FUNCTIONS
         return source
+
+
+def _is_special_float(value: Any) -> bool:
+    """Whether a value is a float that has no literal."""
+    return type(value) is float and not math.isfinite(value)
 
 
 def _comment(text: str) -> str:

@@ -105,6 +105,7 @@ class BoxedFunction:
         self.is_direct = is_direct
 
     def __call__(self, arguments: list[Any]) -> Any:
+        """The outputs; ``arguments`` may be empty afterwards."""
         return self.function(arguments)
 
 

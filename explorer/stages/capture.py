@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import sympy
 import torch
@@ -188,7 +188,7 @@ def checked_model(model: Any) -> Callable[..., Any]:
     try:
         dynamo.traced_function(model)
     except (RuntimeError, AttributeError):
-        method = type(model).__call__
+        method = cast(Any, type(model).__call__)
         if hasattr(method, "__code__"):
             return method.__get__(model)
         raise CaptureError(

@@ -16,7 +16,7 @@ from explorer.artifacts import (
 )
 from explorer.config import CompilationConfig, GuardPolicy
 from explorer.errors import ConfigError
-from explorer.guards.valid import holds, sizes_of, valid_sizes
+from explorer.guards.valid import holds, possible_sizes, sizes_of
 from explorer.size_range import RangeTable, SizeRange, build_range_table
 from explorer.stages.backends import Backend, resolve_backend
 
@@ -103,7 +103,7 @@ def _served_ranges(
     for size_range in table.all():
         if size_range == SizeRange(1, 1) and not (1 in table.exact_sizes or config.max_size == 1):
             continue
-        usable = len(valid_sizes(captured, dispatch, size_range)) > 0
+        usable = len(possible_sizes(captured, dispatch, size_range)) > 0
         if usable or dropped or size_range == SizeRange(1, 1):
             served.append(size_range)
         else:

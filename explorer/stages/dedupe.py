@@ -27,6 +27,7 @@ from explorer.artifacts import (
     UniquePiece,
     UniquePieces,
 )
+from explorer.artifacts.common import Expression
 from explorer.stages import effects
 from explorer.stages.graphs import example_value, user_location
 from explorer.stages.op_names import function_name
@@ -99,7 +100,7 @@ def unique_label(number: int) -> str:
     return label
 
 
-# --------------------------------------------------------------------------------------------------- the record
+# --------------------------------------------------------------------------------------- the record
 
 
 def record_of(piece: Piece, captured: CapturedGraph, dispatch: str | None) -> Record:
@@ -126,9 +127,9 @@ class _RecordWriter:
         self.alias = {
             symbol: size.symbol for size in captured.sizes for symbol in size.torch_symbols
         }
-        self.number_of: dict[sympy.Basic, int] = {}
+        self.number_of: dict[Expression, int] = {}
         self.storage_number: dict[int, int] = {}
-        self.text_of: dict[sympy.Basic, str] = {}
+        self.text_of: dict[Expression, str] = {}
 
     def graph_record(self, graph: fx.Graph) -> tuple[tuple[Any, ...], ...]:
         index_of: dict[fx.Node, int] = {}
@@ -209,7 +210,7 @@ class _RecordWriter:
             known = self.text_of[expression] = self._expression_text(expression)
         return known
 
-    def _expression_text(self, expression: sympy.Basic) -> str:
+    def _expression_text(self, expression: Expression) -> str:
         if expression.is_number:
             return str(expression)
         primary = expression.xreplace(self.alias)
@@ -223,7 +224,7 @@ class _RecordWriter:
         }
         return str(primary.xreplace(renamed))
 
-    def _order(self, symbol: sympy.Basic) -> tuple[int, int, str]:
+    def _order(self, symbol: Expression) -> tuple[int, int, str]:
         position = next(
             (i for i, size in enumerate(self.captured.sizes) if size.symbol == symbol), 10**6
         )
@@ -256,7 +257,10 @@ class _RecordWriter:
         }
 
     def facts(self) -> dict[tuple[Any, ...], str]:
-        """What the compile step may rely on about the piece's own sizes, each with the same in words."""
+        """What the compile step may rely on about the piece's own sizes.
+
+        Each comes with the same in words.
+        """
         found: dict[tuple[Any, ...], str] = {}
         size_of = {size.symbol: size for size in self.captured.sizes}
         for symbol, number in self.number_of.items():
@@ -279,7 +283,10 @@ class _RecordWriter:
 
 
 def _lazy_bits(value: Any) -> tuple[bool, bool] | None:
-    """Whether a tensor still has to be conjugated or negated when it is read; strides do not show it."""
+    """Whether a tensor still has to be conjugated or negated when it is read.
+
+    Strides do not show it.
+    """
     return (value.is_conj(), value.is_neg()) if isinstance(value, torch.Tensor) else None
 
 

@@ -13,10 +13,22 @@ from explorer.stages.graphs import example_value
 from explorer.torch_private import ops
 
 _IN_PLACE_OPERATORS = frozenset(
-    getattr(operator, name)
-    for name in (
-        "iadd iand ifloordiv ilshift imatmul imod imul ior ipow irshift isub itruediv ixor setitem"
-    ).split()
+    {
+        operator.iadd,
+        operator.iand,
+        operator.ifloordiv,
+        operator.ilshift,
+        operator.imatmul,
+        operator.imod,
+        operator.imul,
+        operator.ior,
+        operator.ipow,
+        operator.irshift,
+        operator.isub,
+        operator.itruediv,
+        operator.ixor,
+        operator.setitem,
+    }
 )
 _ALLOCATING_FUNCTIONS = frozenset({torch.empty, torch.empty_like, torch.empty_strided})
 _ALLOCATING_METHODS = frozenset({"new_empty", "new_empty_strided"})

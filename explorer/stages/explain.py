@@ -182,12 +182,12 @@ class _Comparison:
 
     def input_count(self) -> Iterator[Difference]:
         """More values that come in on one side."""
-        words = [
+        one, other = (
             f"{side.piece.name} takes {', '.join(side.piece.inputs) or 'nothing'}"
             for side in (self.left, self.right)
-        ]
+        )
         if len(self.left.inputs) != len(self.right.inputs):
-            yield Difference("input", *words)
+            yield Difference("input", one, other)
 
     def memory_words(self, side: _Side, index: int) -> str:
         """Which other inputs share memory with one."""
@@ -227,11 +227,11 @@ class _Comparison:
         used = _references(self.left.record.nodes[last[0]])
         given = _references(self.right.record.nodes[last[1]])
         if [self.partner.get(index) for index in used] != given:
-            texts = [
+            one, other = (
                 f"{side.piece.name} hands on {', '.join(side.piece.outputs) or 'nothing'}"
                 for side in (self.left, self.right)
-            ]
-            yield Difference("output", *texts)
+            )
+            yield Difference("output", one, other)
 
     def results(self) -> Iterator[Difference]:
         """Calls that make something else of inputs that are the same."""
@@ -284,7 +284,10 @@ def _first(found: Iterable[Difference]) -> list[Difference]:
 
 
 def _aligned(a: list[str], b: list[str]) -> Iterator[tuple[bool, tuple[int, int], tuple[int, int]]]:
-    """Stretches of two lists that are the same or not; what both begin and end with is set apart first."""
+    """Stretches of two lists that are the same or not.
+
+    What both begin and end with is set apart first.
+    """
     start = 0
     while start < min(len(a), len(b)) and a[start] == b[start]:
         start += 1

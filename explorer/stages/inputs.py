@@ -107,7 +107,8 @@ def _children(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, dict):
         return [(f"[{key!r}]", item) for key, item in value.items()]
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return [(f".{name}", item) for name, item in zip(value._fields, value, strict=True)]
+        fields: tuple[str, ...] = getattr(value, "_fields", ())
+        return [(f".{name}", item) for name, item in zip(fields, value, strict=True)]
     if isinstance(value, list | tuple):
         return [(f"[{index}]", item) for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

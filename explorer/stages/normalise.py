@@ -2,7 +2,8 @@
 
 Three rewrites make a graph that can be cut anywhere:
 
-* a whole ``torch.Size`` becomes a tuple of its dims wherever it stands, so that none can cross a cut;
+* a whole ``torch.Size`` becomes a tuple of its dims wherever it stands, so that none can cross a
+  cut;
 * every value that equals a base size is that size's own placeholder;
 * a tensor attribute becomes an input, so that pieces which differ only in its content stay equal.
 """
@@ -11,13 +12,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import sympy
 import torch
 from torch import fx
 
 from explorer.artifacts import CapturedGraph, GraphInput, InputKind, NormalisedGraph, Rewrite
+from explorer.artifacts.common import Expression
 from explorer.stages.graphs import copy_graph, example_value, expression_of, placeholders
 
 _OPERATOR_OF = {
@@ -58,12 +60,12 @@ class _Rewriter:
         self.graph = graph
         self.rewrites: list[Rewrite] = []
         self.erased: set[fx.Node] = set()
-        self.alias: dict[sympy.Basic, sympy.Basic] = {
+        self.alias: dict[Expression, Expression] = {
             symbol: size.symbol for size in captured.sizes for symbol in size.torch_symbols
         }
-        self.node_of: dict[sympy.Basic, fx.Node] = {}
+        self.node_of: dict[Expression, fx.Node] = {}
 
-    def expression(self, value: Any) -> sympy.Basic | int | None:
+    def expression(self, value: Any) -> Expression | int | None:
         """A size expression over the primary symbols."""
         expression = expression_of(value) if isinstance(value, torch.SymInt | int) else None
         if isinstance(expression, sympy.Basic) and self.alias:
@@ -71,7 +73,10 @@ class _Rewriter:
         return expression
 
     def _note_base_size(self, node: fx.Node) -> None:
-        """Remembers the first node that has a base size. Nodes are noted in order, so what is noted is there already."""
+        """Remembers the first node that has a base size.
+
+        Nodes are noted in order, so what is noted is there already.
+        """
         expression = self.expression(example_value(node))
         if isinstance(expression, sympy.Symbol):
             self.node_of.setdefault(expression, node)
@@ -117,7 +122,10 @@ class _Rewriter:
         self.erased.add(node)
 
     def _value_of(self, size: Any, size_node: fx.Node, index: int) -> Any:
-        """One dim of a tensor: a number, nodes that compute it from base sizes, or a question to the tensor."""
+        """One dim of a tensor.
+
+        It is a number, nodes that compute it from base sizes, or a question to the tensor.
+        """
         dim = self.expression(size)
         if dim is None or isinstance(dim, int):
             return dim
@@ -128,8 +136,11 @@ class _Rewriter:
         node.meta["example_value"] = size
         return node
 
-    def _build(self, expression: sympy.Basic) -> Any:
-        """Nodes that compute an expression from base sizes, or None when some part has no operator."""
+    def _build(self, expression: Expression) -> Any:
+        """Nodes that compute an expression from base sizes.
+
+        The result is None when some part has no operator.
+        """
         if isinstance(expression, sympy.Symbol):
             return self.node_of.get(expression)
         if expression.is_Integer:
@@ -157,7 +168,10 @@ class _Rewriter:
         return result
 
     def merge_symbols(self) -> None:
-        """Replaces what equals a base size by that size's first node, and what a tensor tells by what computes it."""
+        """Replaces what equals a base size by that size's first node.
+
+        What a tensor tells is replaced by what computes it.
+        """
         self.node_of = {}
         for node in list(self.graph.nodes):
             if not isinstance(example_value(node), torch.SymInt) or not node.users:
@@ -228,10 +242,13 @@ def _hint(value: Any) -> Any:
 
 
 def _items_given(node: fx.Node) -> tuple[Any, ...] | None:
-    """The dims that a slice, a sum or a copy of earlier sizes spells out already; None when it asks a tensor."""
+    """The dims that a slice, a sum or a copy of earlier sizes spells out already.
+
+    The result is None when it asks a tensor.
+    """
     try:
         if node.op == "call_function" and node.target in (operator.getitem, operator.add):
-            given = node.target(*node.args)
+            given: Any = cast(Any, node.target)(*node.args)
         elif node.op == "call_function" and node.target in (torch.Size, tuple, list):
             (given,) = node.args
         else:
@@ -252,7 +269,10 @@ def _is_getitem_of(user: fx.Node, node: fx.Node) -> bool:
 
 
 def _replace_argument(user: fx.Node, old: fx.Node, new: Any) -> None:
-    """Puts a value in the place of a node, also inside containers and slices; a tuple stays one argument."""
+    """Puts a value in the place of a node, also inside containers and slices.
+
+    A tuple stays one argument.
+    """
     swap: Mapping[fx.Node, Any] = {old: new}
     user.args = fx.map_arg(user.args, lambda node: swap.get(node, node))
     user.kwargs = fx.map_arg(user.kwargs, lambda node: swap.get(node, node))

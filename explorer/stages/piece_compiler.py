@@ -31,7 +31,14 @@ from explorer.guards.expression import (
     expression_text,
     python_source,
 )
-from explorer.guards.valid import holds, runs, shape_conditions, sizes_of, valid_sizes
+from explorer.guards.valid import (
+    holds,
+    possible_sizes,
+    runs,
+    shape_conditions,
+    sizes_of,
+    valid_sizes,
+)
 from explorer.size_range import SizeRange
 from explorer.stages import effects
 from explorer.stages.backends import Backend, EagerBackend, resolve_backend
@@ -135,7 +142,7 @@ class PieceCompiler:
             {},
         )
         # Sizes 0 and 1 have artifacts of their own, and invalid sizes are refused before dispatch.
-        ignored = ~np.isin(sizes, valid_sizes(self.captured, self.dispatch, size_range))
+        ignored = ~np.isin(sizes, possible_sizes(self.captured, self.dispatch, size_range))
         hint = self._hint(self.dispatch, size_range)
         return next((run for run in runs(sizes[right | ignored]) if hint in run), None)
 
@@ -264,7 +271,7 @@ class PieceCompiler:
             if size_range.is_single_size:
                 return Bounds(size_range.start, size_range.start, size_range.start)
             hint = self._hint(size, size_range)
-            valid = valid_sizes(self.captured, size, size_range)
+            valid = possible_sizes(self.captured, size, size_range)
             if len(valid) == 0 or self.config.guard_policy is GuardPolicy.DROP:
                 return Bounds(min(max(2, size_range.start), hint), max(size_range.end, hint), hint)
             return Bounds(int(valid[0]), int(valid[-1]), hint)
@@ -273,9 +280,10 @@ class PieceCompiler:
 
     def _hint(self, size: Size, size_range: SizeRange) -> int:
         """A valid size of the range: the middle one."""
-        valid = valid_sizes(self.captured, size, size_range)
-        if len(valid):
-            return int(valid[len(valid) // 2])
+        for find in (valid_sizes, possible_sizes):
+            valid = find(self.captured, size, size_range)
+            if len(valid):
+                return int(valid[len(valid) // 2])
         return max(2, (size_range.start + size_range.end) // 2)
 
     def _bounds_text(
@@ -315,7 +323,7 @@ def write_condition(
                 text = f"inputs[{position}]" if dim is None else f"inputs[{position}].shape[{dim}]"
                 readers.setdefault(symbol, text)
     try:
-        tests = [python_source(condition, readers) for condition in conditions]  # type: ignore[arg-type]
+        tests = [python_source(condition, readers) for condition in conditions]
     except UnknownExpression:
         return lambda inputs: False
     scope: dict[str, Any] = dict(SCALAR_FUNCTIONS)

@@ -1,8 +1,9 @@
 """Step 3: a NormalisedGraph in, a SplitGraph out.
 
-The graph is walked once in order. A splitting op opens a splitting piece, everything between is compiled. Only base
-sizes cross a cut: what is computed from them is computed again in each piece that needs it, because a shared ``4*n``
-that enters later pieces as an input would make equal layers differ.
+The graph is walked once in order. A splitting op opens a splitting piece, everything between is
+compiled. Only base sizes cross a cut: what is computed from them is computed again in each piece
+that needs it, because a shared ``4*n`` that enters later pieces as an input would make equal layers
+differ.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from explorer.artifacts import (
     PieceKind,
     SplitGraph,
 )
+from explorer.artifacts.common import Expression
 from explorer.errors import UnknownSplittingOp
 from explorer.stages import effects, op_names
 from explorer.stages.graphs import (
@@ -76,13 +78,16 @@ def split(normalised: NormalisedGraph, splitting_ops: tuple[str, ...]) -> SplitG
     return SplitGraph(normalised, pieces, outputs, _crossing(pieces), notes)
 
 
-# --------------------------------------------------------------------------------------- which nodes split
+# -------------------------------------------------------------------------------- which nodes split
 
 
 def find_splitting_nodes(
     normalised: NormalisedGraph, splitting_ops: Iterable[str]
 ) -> tuple[dict[fx.Node, str], tuple[str, ...]]:
-    """Node -> the name that made it a splitting node, and warnings about names that match nothing."""
+    """Node -> the name that made it a splitting node.
+
+    With it come warnings about names that match nothing.
+    """
     table = op_names.name_table(node for node in normalised.graph.nodes if _can_split(node))
     found: dict[fx.Node, str] = {}
     notes = []
@@ -104,7 +109,10 @@ def find_splitting_nodes(
 
 
 def _can_split(node: fx.Node) -> bool:
-    """Whether a cut at this node has an effect: sizes are computed in every piece, items follow their tuple."""
+    """Whether a cut at this node has an effect.
+
+    Sizes are computed in every piece, items follow their tuple.
+    """
     return not (_is_recomputed(node) or is_tuple_getitem(node) or _is_region_border(node))
 
 
@@ -121,12 +129,13 @@ def _nodes_of_op(
         present = [f"{op} ({count})" for op, count in op_names.occurring(table).items()]
         return (
             {},
-            f"the splitting op {text!r} does not occur in the graph; ops present: {_listed(present)}",
+            f"the splitting op {text!r} does not occur in the graph; ops present: "
+            f"{_listed(present)}",
         )
     near = op_names.nearest(text, [*table, *known] if len(text) < 200 else list(table))
     raise UnknownSplittingOp(
         f"No op is called {text[:200]!r}: the nearest names are {', '.join(near) or 'none'}. "
-        f"Accepted are ns::op, ns::op.overload, a public torch name, Tensor.method, and module:glob."
+        "Accepted are ns::op, ns::op.overload, a public torch name, Tensor.method, and module:glob."
     )
 
 
@@ -157,12 +166,13 @@ def _nodes_of_modules(normalised: NormalisedGraph, pattern: str) -> tuple[dict[f
     existing = _existing_modules(normalised)
     if any(_glob_matches(parts, name.split(".")) for name in [*existing, *traced]):
         return {}, (
-            f"the splitting op '{MODULE_PREFIX}{pattern}' does not occur in the graph: no call was traced from that "
-            f"module; modules traced: {_listed(list(traced))}"
+            f"the splitting op '{MODULE_PREFIX}{pattern}' does not occur in the graph: no call was "
+            f"traced from that module; modules traced: {_listed(list(traced))}"
         )
     near = op_names.nearest(pattern, traced or existing)
     raise UnknownSplittingOp(
-        f"No module matches {MODULE_PREFIX}{pattern[:200]!r}: the nearest paths are {', '.join(near) or 'none'}."
+        f"No module matches {MODULE_PREFIX}{pattern[:200]!r}: the nearest paths are "
+        f"{', '.join(near) or 'none'}."
     )
 
 
@@ -188,7 +198,7 @@ def _glob_matches(pattern: list[str], path: list[str]) -> bool:
     )
 
 
-# ---------------------------------------------------------------------------------------------- the cut itself
+# ----------------------------------------------------------------------------------- the cut itself
 
 
 def _is_recomputed(node: fx.Node) -> bool:
@@ -209,7 +219,10 @@ def _is_region_border(node: fx.Node) -> bool:
 
 
 def _open_regions(graph: fx.Graph) -> dict[fx.Node, tuple[fx.Node, ...]]:
-    """Node -> the nodes that opened the regions around it, outermost first; nodes outside all are left out."""
+    """Node -> the nodes that opened the regions around it, outermost first.
+
+    Nodes outside all are left out.
+    """
     opened: list[fx.Node] = []
     found: dict[fx.Node, tuple[fx.Node, ...]] = {}
     for node in graph.nodes:
@@ -235,7 +248,7 @@ def _segments(graph: fx.Graph, splitting: Mapping[fx.Node, str]) -> list[_Segmen
         if _is_recomputed(node) or _is_region_border(node):
             continue
         if is_tuple_getitem(node) and node.args[0] in segment_of:
-            home = segment_of[node.args[0]]  # type: ignore[index]
+            home = segment_of[node.args[0]]
         else:
             kind = PieceKind.SPLITTING if node in splitting else PieceKind.COMPILED
             if not segments or segments[-1].kind is not kind:
@@ -247,7 +260,10 @@ def _segments(graph: fx.Graph, splitting: Mapping[fx.Node, str]) -> list[_Segmen
 
 
 def _move_allocations(segments: list[_Segment]) -> list[_Segment]:
-    """Joins a segment that only allocates to the compiled one before it, where all its inputs are there already."""
+    """Joins a segment that only allocates to the compiled one before it.
+
+    That is done where all its inputs are there already.
+    """
     kept: list[_Segment] = []
     for segment in segments:
         home = _earlier_home(kept, segment)
@@ -280,7 +296,7 @@ def _real_inputs(node: fx.Node) -> list[fx.Node]:
     return found
 
 
-# ------------------------------------------------------------------------------------------------- the pieces
+# --------------------------------------------------------------------------------------- the pieces
 
 
 class _PieceBuilder:
@@ -289,8 +305,8 @@ class _PieceBuilder:
     def __init__(
         self,
         kind: PieceKind,
-        base_sizes: Mapping[sympy.Basic, fx.Node],
-        alias: Mapping[sympy.Basic, sympy.Basic],
+        base_sizes: Mapping[Expression, fx.Node],
+        alias: Mapping[Expression, Expression],
         regions: Mapping[fx.Node, tuple[fx.Node, ...]],
     ) -> None:
         self.is_compiled = kind is PieceKind.COMPILED
@@ -321,7 +337,10 @@ class _PieceBuilder:
         return self.graph
 
     def _enter_regions(self, wanted: tuple[fx.Node, ...]) -> None:
-        """Leaves and enters regions until just the wanted ones are open: each piece opens its own again."""
+        """Leaves and enters regions until just the wanted ones are open.
+
+        Each piece opens its own again.
+        """
         while tuple(opener for opener, _ in self.entered) != wanted[: len(self.entered)]:
             opener, copied = self.entered.pop()
             leave = ops.region_exit(opener.target)
@@ -344,8 +363,9 @@ class _PieceBuilder:
     def _add_sizes(self, nodes: list[fx.Node]) -> None:
         """Adds every base size that shapes mention as an input of its own.
 
-        A compiler could not solve ``4*n`` for n. And torch 2.13's compile caches store and test the conditions of an
-        artifact only over sizes that are inputs: without them a hit serves code that is wrong for the size.
+        A compiler could not solve ``4*n`` for n. And torch 2.13's compile caches store and test the
+        conditions of an artifact only over sizes that are inputs: without them a hit serves code
+        that is wrong for the size.
         """
         present = {self._primary(example_value(node)) for node in self.inputs}
         for node in [*self.inputs, *nodes]:
@@ -353,7 +373,8 @@ class _PieceBuilder:
                 primary = self.alias.get(symbol, symbol)
                 base = self.base_sizes.get(primary)
                 if primary in present or base is None or base.op != "placeholder":
-                    continue  # a size that the graph makes may be read out later than it shows in a shape
+                    # A size that the graph makes may be read out later than it shows in a shape.
+                    continue
                 present.add(primary)
                 self.inputs[base] = None
 
@@ -372,9 +393,9 @@ class _PieceBuilder:
         return self.new_of[node]
 
 
-def size_symbols(value: Any) -> tuple[sympy.Symbol, ...]:
+def size_symbols(value: Any) -> tuple[Expression, ...]:
     """The symbols in the shape and strides of a value, in order of appearance."""
-    found: dict[sympy.Symbol, None] = {}
+    found: dict[Expression, None] = {}
     if isinstance(value, torch.Tensor):
         parts = [*value.shape, *value.stride(), value.storage_offset()]
     elif isinstance(value, tuple | list):
@@ -436,9 +457,9 @@ def _build_pieces(
 
 
 def _base_sizes(
-    normalised: NormalisedGraph, alias: Mapping[sympy.Basic, sympy.Basic]
-) -> dict[sympy.Basic, fx.Node]:
-    found: dict[sympy.Basic, fx.Node] = {}
+    normalised: NormalisedGraph, alias: Mapping[Expression, Expression]
+) -> dict[Expression, fx.Node]:
+    found: dict[Expression, fx.Node] = {}
     for node in normalised.graph.nodes:
         value = example_value(node)
         if isinstance(value, torch.SymInt) and not _is_recomputed(node):
@@ -451,7 +472,10 @@ def _base_sizes(
 def _readers(
     graph: fx.Graph, home: Mapping[fx.Node, int], returned: set[fx.Node]
 ) -> dict[fx.Node, set[int]]:
-    """Node -> indices of the segments that read it, looking through size computations; -1 is the output."""
+    """Node -> indices of the segments that read it, looking through size computations.
+
+    -1 is the output.
+    """
     found: dict[fx.Node, set[int]] = {}
     for node, index in home.items():
         for each in _real_inputs(node):
@@ -468,7 +492,7 @@ def _flat_output(graph: fx.Graph) -> tuple[Any, ...]:
 
 
 def _output_value(
-    value: Any, names: Mapping[sympy.Basic, str], alias: Mapping[sympy.Basic, sympy.Basic]
+    value: Any, names: Mapping[Expression, str], alias: Mapping[Expression, Expression]
 ) -> str | Literal | ComputedSize:
     if not isinstance(value, fx.Node):
         return Literal(value)

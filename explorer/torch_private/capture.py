@@ -2,9 +2,9 @@
 
 Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_capture`` and
 ``get_traced_fn``, ``torch._dynamo.utils.get_metrics_context`` and ``dynamo_timed``,
-``torch._dynamo.config``, ``torch._dynamo.hooks.Hooks``, ``torch._guards.TracingContext``,
-``ShapeEnv._log_guard``, and of a capture: ``backend_input``, ``graph_capture_output.build_guards``,
-``forward_callable``, ``output_graph``.
+``torch._dynamo.config``, ``torch.fx.experimental._config``, ``torch._dynamo.hooks.Hooks``,
+``torch._guards.TracingContext``, ``ShapeEnv._log_guard``, and of a capture: ``backend_input``,
+``graph_capture_output.build_guards``, ``forward_callable``, ``output_graph``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import torch
 import torch._dynamo.config
 import torch._dynamo.convert_frame as convert_frame
 import torch._dynamo.decorators
+import torch.fx.experimental._config
 from torch._dynamo.exc import (
     ObservedException,
     TorchDynamoException,
@@ -78,7 +79,8 @@ class RawCapture:
         sources: Dynamo's source name of each placeholder, an expression over ``L`` and ``G``.
         shape_env: the symbols' environment.
         shape_guards: in the order in which they were added.
-        function: the Python function that was traced.
+        function: the Python function that was traced, a ``FunctionType``; a checker would take a
+            field of that type for a method.
         receiver: what it is bound to, or None.
         check_state: call locals -> whether model state and Python values are as at capture.
         explain_state: call locals -> the first condition that fails, as text.
@@ -90,7 +92,7 @@ class RawCapture:
     sources: tuple[str, ...]
     shape_env: ShapeEnv | None
     shape_guards: tuple[ShapeGuard, ...]
-    function: FunctionType
+    function: Any
     receiver: Any
     check_state: Callable[[Mapping[str, Any]], bool]
     explain_state: Callable[[Mapping[str, Any]], str]
@@ -149,7 +151,8 @@ def _clean_dynamo(size_oblivious: bool) -> Iterator[None]:
         assume_static_by_default=True,
         skip_nnmodule_hook_guards=True,  # torch_private.hooks watches them, at a fifth of the time
     )
-    fx_config = torch.fx.experimental._config.patch(backed_size_oblivious=size_oblivious)
+    # Torch puts ``patch`` there when it is imported.
+    fx_config = cast(Any, torch.fx.experimental._config).patch(backed_size_oblivious=size_oblivious)
     with config, fx_config:
         yield
 
@@ -217,13 +220,14 @@ def trace(
     backend_input = output.backend_input
     graph_module = None if backend_input is None else backend_input.graph_module
     shape_env = None if backend_input is None else backend_input.fake_mode.shape_env
-    index_to_source = (
-        output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source
+    sources = cast(
+        Mapping[int, Any],
+        output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source,
     )
     raw = RawCapture(
         graph_module=graph_module,
         example_inputs=() if backend_input is None else tuple(backend_input.example_inputs),
-        sources=tuple(source.name for _, source in sorted(index_to_source.items())),
+        sources=tuple(source.name for _, source in sorted(sources.items())),
         shape_env=shape_env,
         shape_guards=_real_guards(guards, shape_env),
         function=function,

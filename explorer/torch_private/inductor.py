@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch._inductor
@@ -20,6 +20,8 @@ from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 COMPILE_ERRORS = (InductorError, InvalidCxxCompiler)
 """What a failed compile raises; other exceptions may come from the piece's own ops."""
+
+_COMPILER_CONFIG = cast(Any, torch.compiler.config)  # ``patch`` is put there when it is imported
 
 
 def standalone_compile(
@@ -44,10 +46,10 @@ def standalone_compile(
     options: dict[str, Any] = {}
     mode = {} if fake_mode is None else {"fake_mode": fake_mode}
     cpu = torch.backends.cpu.get_cpu_capability()
-    tag = f"{torch.compiler.config.cache_key_tag}|{cache_tag}|{cpu}"
+    tag = f"{_COMPILER_CONFIG.cache_key_tag}|{cache_tag}|{cpu}"
     with (
         torch.no_grad(),
-        torch.compiler.config.patch(cache_key_tag=tag),
+        _COMPILER_CONFIG.patch(cache_key_tag=tag),
         torch._inductor.config.patch(dict(settings)),
     ):
         return torch._inductor.standalone_compile(
@@ -114,7 +116,7 @@ def setting_names() -> tuple[str, ...]:
 
 
 def _wrappers_do_nothing(artifact: Any) -> bool:
-    serialize = getattr(artifact.inner_fn, "serialize", None)
+    serialize: Callable[[], Any] | None = getattr(artifact.inner_fn, "serialize", None)
     if not callable(serialize):
         return False
     metadata = serialize().runtime_metadata

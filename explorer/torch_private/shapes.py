@@ -3,15 +3,16 @@
 So a compiler may use the range's bounds.
 
 Private names used (torch 2.13.0): ``torch._subclasses.FakeTensorMode``,
-``torch.fx.experimental.symbolic_shapes`` (``ShapeEnv.create_symbol``, ``var_to_range``, ``_update_version_counter``, ``evaluate_expr``),
-``torch._dynamo.source.ConstantSource``, ``torch.utils._sympy.value_ranges.ValueRanges``.
+``torch.fx.experimental.symbolic_shapes`` (``ShapeEnv.create_symbol``, ``var_to_range``,
+``_update_version_counter``, ``evaluate_expr``), ``torch._dynamo.source.ConstantSource``,
+``torch.utils._sympy.value_ranges.ValueRanges``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import sympy
 import torch
@@ -123,8 +124,12 @@ def fresh_inputs(
 
 def _new_symbol(shape_env: ShapeEnv, name: str, bound: Bounds) -> Expression:
     source = ConstantSource(f"size_{name}")
-    created = shape_env.create_symbol(
-        bound.hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None
+    # Torch's annotation is wider: it knows of sizes that become a number.
+    created = cast(
+        sympy.Symbol,
+        shape_env.create_symbol(
+            bound.hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None
+        ),
     )
     shape_env.var_to_range[created] = ValueRanges(bound.low, bound.high)
     shape_env._update_version_counter()

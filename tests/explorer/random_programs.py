@@ -1,6 +1,7 @@
-"""Random programs for the property test: source text over a small vocabulary of ops, each line checked in eager.
+"""Random programs for the property test.
 
-A program is made line by line. A line that eager refuses at some probed size, or that makes too large a tensor, is
+They are source text over a small vocabulary of ops, each line checked in eager. A program is made
+line by line. A line that eager refuses at some probed size, or that makes too large a tensor, is
 left out, so that what remains runs at every size.
 """
 
@@ -122,8 +123,10 @@ TEMPLATES = (
     "{t} = {a}.new_full({b}.shape, 0.5)",
     "{t} = {a}.repeat(2, {n})",
 )
-"""``{a} {b} {c}`` are tensors, ``{m} {n}`` sizes, ``{t} {u}`` new tensors, ``{s}`` a new size, ``{e}`` new memory that
-nothing may read before a line with ``{filled}`` has written to it."""
+"""``{a} {b} {c}`` are tensors, ``{m} {n}`` sizes, ``{t} {u}`` new tensors, ``{s}`` a new size.
+
+``{e}`` is new memory that nothing may read before a line with ``{filled}`` has written to it.
+"""
 
 
 def _twice(value: torch.Tensor) -> torch.Tensor:

@@ -448,7 +448,7 @@ def test_splitting_op_that_never_occurs_warns_and_lists_which_do() -> None:
 
 def test_what_was_sorted_or_dropped_is_said() -> None:
     settings = {"compile_ranges_endpoints": (32, 8, 8, 999), "compile_sizes": (16, 4, 16)}
-    config = CompilationConfig(backend="eager", max_size=64, **settings)  # type: ignore[arg-type]
+    config = CompilationConfig(backend="eager", max_size=64, **settings)
     notes = " ".join(explorer.compile_model(mul, (filled(5, 3),), config=config).compilation.notes)
     for part in ("endpoints sorted", "duplicate endpoints", "999", "compile sizes sorted"):
         assert part in notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -162,7 +162,8 @@ def test_replace_checks_again_and_leaves_the_first_alone() -> None:
 
 
 def test_equal_settings_make_equal_configs() -> None:
-    first = CompilationConfig(compile_sizes=[4], inductor_config={"max_autotune": False})
+    listed = cast(Any, [4])
+    first = CompilationConfig(compile_sizes=listed, inductor_config={"max_autotune": False})
     second = CompilationConfig(compile_sizes=(4,), inductor_config={"max_autotune": False})
     assert first == second
     assert first.changed_fields(second) == {}

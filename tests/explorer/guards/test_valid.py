@@ -85,3 +85,16 @@ def test_very_long_range_is_looked_at_from_both_ends() -> None:
     assert len(sizes) == valid.LARGEST_ENUMERATION
     assert (sizes[0], sizes[-1]) == (1, 2**31 - 1)
     assert (np.diff(sizes) > 0).all()
+
+
+def test_a_condition_on_two_sizes_rules_nothing_out_for_compiled_code() -> None:
+    def model(x, y):
+        return x.sum(0) + y.sum(0) if x.shape[0] > y.shape[0] else x.sum(0) - y.sum(0)
+
+    graph = capture(CaptureRequest(model, (filled(9, 3), filled(5, 3)), {}), EAGER)
+    domain = SizeRange(1, 20)
+    assert valid.runs(valid.valid_sizes(graph, graph.sizes[0], domain)) == (SizeRange(6, 20),)
+    at_two = valid.valid_sizes(graph, graph.sizes[0], domain, {"y_0": 2})
+    assert valid.runs(at_two) == (SizeRange(3, 20),)
+    # Torch knows that y has at least 2 rows, so x has at least 3.
+    assert valid.runs(valid.possible_sizes(graph, graph.sizes[0], domain)) == (SizeRange(3, 20),)

@@ -105,7 +105,8 @@ def test_every_row_of_the_table_has_its_function(block) -> None:
 NODES = (
     ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Assign, ast.Expr, ast.Call, ast.Name,
     ast.Load, ast.Store, ast.Del, ast.Delete, ast.Tuple, ast.List, ast.Dict, ast.Constant,
-    ast.Return, ast.Attribute, ast.Subscript, ast.keyword, ast.UnaryOp, ast.USub, ast.BinOp, ast.Mult, ast.Add,
+    ast.Return, ast.Attribute, ast.Subscript, ast.keyword, ast.UnaryOp, ast.USub, ast.BinOp,
+    ast.Mult, ast.Add,
 )  # fmt: skip
 
 HOSTILE_TEXTS = [
@@ -122,8 +123,8 @@ HOSTILE_TEXTS = [
 
 def test_constants_of_every_kind_survive() -> None:
     table = {
-        "inf": math.inf, "-inf": -math.inf, "-0.0": -0.0, "small": 5e-324, "third": 1 / 3, "bool": True,
-        "int": 2**40,
+        "inf": math.inf, "-inf": -math.inf, "-0.0": -0.0, "small": 5e-324, "third": 1 / 3,
+        "bool": True, "int": 2**40,
     }  # fmt: skip
 
     def model(x: torch.Tensor) -> list[torch.Tensor]:
@@ -139,8 +140,8 @@ def test_constants_of_every_kind_survive() -> None:
         return found
 
     names = [
-        "torch.full_like", "Tensor.to", "torch.zeros", "torch.nn.functional.pad", "operator.getitem",
-        "Tensor.permute", "torch.split",
+        "torch.full_like", "Tensor.to", "torch.zeros", "torch.nn.functional.pad",
+        "operator.getitem", "Tensor.permute", "torch.split",
     ]  # fmt: skip
     for name in names:  # one by one: a short piece is written out in the function
         compiled = compile_cut(model, *rows(6), splitting_ops=[name])
@@ -170,6 +171,8 @@ class AwkwardNames(nn.Module):
     """Its parameters are called like what the function itself uses."""
 
     names = ("run", "piece_0", "clock", "times", "arguments", "len", "step", "_maximum", "None_")
+    run: nn.Parameter
+    piece_0: nn.Parameter
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import dataclasses
 import enum
 import functools
 import logging
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
@@ -531,9 +531,13 @@ def test_hook_registered_before_runs_as_often_as_in_eager(when: str) -> None:
     assert len(seen) == 3
 
 
+def times_five(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+    return output * 5
+
+
 def test_hook_that_changes_the_output_is_part_of_the_graph() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU())
-    model[0].register_forward_hook(lambda module, args, output: output * 5)
+    model[0].register_forward_hook(times_five)
     assert_like_eager(model, lambda n: call(filled(n, 3)))
 
 
@@ -545,7 +549,7 @@ def test_hook_registered_after_compiling_is_not_passed_over(when: str, place: st
     fast(filled(7, 3))
     owner = model if place == "root" else model[0]
     if when == "forward":
-        owner.register_forward_hook(lambda module, args, output: output * 5)
+        owner.register_forward_hook(times_five)
     else:
         owner.register_forward_pre_hook(lambda module, args: (args[0] * 5,))
     with torch.no_grad():
@@ -562,7 +566,7 @@ def test_parametrised_weight_is_computed_each_call() -> None:
     model = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 3))
     fast = assert_like_eager(model, lambda n: call(filled(n, 3)))
     with torch.no_grad():
-        model.parametrizations.weight.original0.mul_(3)
+        model.get_parameter("parametrizations.weight.original0").mul_(3)
         assert torch.equal(fast(filled(4, 3)), model(filled(4, 3)))
 
 
@@ -777,15 +781,22 @@ def test_marks_that_the_user_made_stay_and_do_not_matter() -> None:
 
 
 def global_settings() -> dict[str, Any]:
+    import torch._C._functorch
+    import torch._functorch.config
     import torch._inductor.config
+    import torch.fx.experimental._config
+    import torch.fx.experimental.symbolic_shapes
 
+    # They get their functions when they are imported.
+    compiler_config = cast(Any, torch.compiler.config)
+    fx_config = cast(Any, torch.fx.experimental._config)
     names = ["torch", "torch._dynamo", "torch._inductor", "torch._guards", "torch.fx", "explorer"]
     found = {
         "dynamo": torch._dynamo.config.get_config_copy(),
         "inductor": torch._inductor.config.get_config_copy(),
-        "fx": torch.fx.experimental._config.get_config_copy(),
+        "fx": fx_config.get_config_copy(),
         "functorch": torch._functorch.config.get_config_copy(),
-        "compiler": torch.compiler.config.get_config_copy(),
+        "compiler": compiler_config.get_config_copy(),
         "grad": torch.is_grad_enabled(),
         "inference": torch.is_inference_mode_enabled(),
         "dtype": torch.get_default_dtype(),

@@ -1,4 +1,7 @@
-"""What Inductor makes of a piece and a range: its own conditions, torch's caches, and what it must not be given."""
+"""What Inductor makes of a piece and a range.
+
+Here are its own conditions, torch's caches, and what it must not be given.
+"""
 
 from pathlib import Path
 
@@ -36,8 +39,9 @@ def ranges_of(model: explorer.CompiledModel) -> list[SizeRange | None]:
 
 @pytest.mark.usefixtures("empty_caches")
 def test_a_hit_of_torchs_cache_keeps_the_conditions_that_the_compiler_added() -> None:
-    # The first compile fills torch's caches, the second is served from them. Inductor picks its accumulator at 4096, so
-    # the range 65-8192 has two artifacts; losing that condition on a hit would run the wrong kernel.
+    # The first compile fills torch's caches, the second is served from them. Inductor picks its
+    # accumulator at 4096, so the range 65-8192 has two artifacts; losing that condition on a hit
+    # would run the wrong kernel.
     wanted = [SizeRange(1, 64), SizeRange(65, 4096), SizeRange(4097, 8192)]
     assert ranges_of(compiled_sum()) == wanted
     torch._dynamo.utils.counters.clear()

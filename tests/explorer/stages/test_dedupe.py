@@ -1,4 +1,7 @@
-"""Step 4: pieces that run the same compiled code are one, whatever they are called; any other two are not."""
+"""Step 4: pieces that run the same compiled code are one, whatever they are called.
+
+Any other two are not.
+"""
 
 import dataclasses
 import os
@@ -67,7 +70,7 @@ def fingerprints(result: SplitGraph, dispatch: str | None = "x_0") -> list[str]:
     ]
 
 
-# ------------------------------------------------------------------------------------------------- equal pieces
+# ------------------------------------------------------------------------------------- equal pieces
 
 
 def test_equal_layers_share_one_group() -> None:
@@ -142,7 +145,10 @@ from sample_models import toy_llama
 from tests.explorer.cutting import split_graph
 sample = toy_llama.sample(layers=2, hidden=32)
 result = split_graph(
-    sample.model, *sample.example_inputs, splitting_ops=sample.splitting_ops, dynamic=sample.dynamic_arg_dims
+    sample.model,
+    *sample.example_inputs,
+    splitting_ops=sample.splitting_ops,
+    dynamic=sample.dynamic_arg_dims,
 )
 print(*[each.fingerprint for each in dedupe(result, dispatch="n").unique_pieces])
 """
@@ -181,7 +187,7 @@ def test_input_is_left_as_it_is() -> None:
     assert [str(piece.graph) for piece in unique.pieces] == before
 
 
-# ------------------------------------------------------------------------------------------- pieces that differ
+# ------------------------------------------------------------------------------- pieces that differ
 
 
 def by_number(x: torch.Tensor) -> torch.Tensor:
@@ -338,7 +344,11 @@ def test_relation_of_two_sizes_counts() -> None:
 
 def test_function_made_twice_under_one_name_does_not_share() -> None:
     def make(amount: float) -> Callable[[torch.Tensor], torch.Tensor]:
-        return torch._dynamo.allow_in_graph(lambda tensor: tensor + amount)
+        def add(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor + amount
+
+        torch._dynamo.allow_in_graph(add)
+        return add
 
     one, other = make(1.0), make(2.0)
 

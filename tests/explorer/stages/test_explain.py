@@ -1,5 +1,6 @@
 """Why two pieces are not the same, in words: the difference that helps comes first."""
 
+import dataclasses
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from explorer.artifacts import Difference
+from explorer.stages.graphs import copy_graph, placeholders
 from tests.explorer.cutting import ATTENTION, STEP, compile_cut, random_rows
 
 demo = torch.ops.demo
@@ -48,8 +50,9 @@ def test_text_argument_is_named_with_a_hint() -> None:
     assert found.b == "'layers.2.attn' in demo::tagged"
     assert found.hint.startswith("A text argument is part of the graph")
     assert re.fullmatch(
-        r"The constant differs: 'layers\.1\.attn' in demo::tagged against 'layers\.2\.attn' in demo::tagged "
-        r"\(.*test_explain\.py:\d+\)\. A text argument is part of the graph, so each one makes a graph of its own\.",
+        r"The constant differs: 'layers\.1\.attn' in demo::tagged against "
+        r"'layers\.2\.attn' in demo::tagged \(.*test_explain\.py:\d+\)\. A text argument is part "
+        r"of the graph, so each one makes a graph of its own\.",
         str(found),
     )
 
@@ -196,9 +199,26 @@ def test_values_that_are_handed_on() -> None:
         other = demo.step(one + 1) * 2
         return demo.step(other + 1), other
 
-    assert words(differences(model, X)) == [
-        ("output", "piece_0 hands on add", "piece_2 hands on other, add_1")
-    ]
+    (found,) = differences(model, X)
+    assert words((found,)) == [("output", "piece_0 hands on add", "piece_2 hands on other, add_1")]
+    assert (found.source_lines, found.hint) == ((), "")
+    assert str(found) == (
+        "The output differs: piece_0 hands on add against piece_2 hands on other, add_1."
+    )
+
+
+def test_input_that_only_one_piece_takes() -> None:
+    compilation = compile_cut(lambda x: demo.step(x * 2), X, splitting_ops=[STEP]).compilation
+    piece = compilation.pieces[0]
+    graph, _ = copy_graph(piece.graph)
+    last = placeholders(graph)[-1]
+    with graph.inserting_after(last):
+        graph.placeholder("spare").meta.update(last.meta)
+    other = dataclasses.replace(piece, graph=graph, inputs=(*piece.inputs, "spare"))
+    (found,) = compilation.explain_difference(piece, other)
+    taken = ", ".join(piece.inputs)
+    assert words((found,)) == [("input", f"piece_0 takes {taken}", f"piece_0 takes {taken}, spare")]
+    assert (found.source_lines, found.hint) == ((), "")
 
 
 def test_branch_of_a_condition() -> None:

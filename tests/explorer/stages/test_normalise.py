@@ -1,4 +1,4 @@
-"""Step 2: whole sizes become separate dims, sizes that are equal become one, constants become inputs."""
+"""Step 2: sizes become separate dims, equal sizes become one, constants become inputs."""
 
 import operator
 
@@ -39,7 +39,10 @@ def attended(x: torch.Tensor) -> torch.Tensor:
 
 
 def hand_made() -> GraphEditor:
-    """A graph with the inputs ``x_0``, a size, and ``x`` (x_0, 8); what it computes is added by the test."""
+    """A graph with the inputs ``x_0``, a size, and ``x`` (x_0, 8).
+
+    What it computes is added by the test.
+    """
     return GraphEditor(captured_graph(lambda x: x * 2, random_rows(6, 8)))
 
 
@@ -59,7 +62,7 @@ def assert_runs_like(captured: CapturedGraph, normalised: NormalisedGraph) -> No
             assert torch.equal(torch.as_tensor(wanted), torch.as_tensor(got))
 
 
-# ------------------------------------------------------------------------------------- sizes in programs
+# -------------------------------------------------------------------------------- sizes in programs
 
 
 @pytest.mark.parametrize(
@@ -83,9 +86,9 @@ def assert_runs_like(captured: CapturedGraph, normalised: NormalisedGraph) -> No
         lambda t, s: torch.full((s.numel(),), 1.0) + t.flatten(),
     ],
     ids=[
-        "reshape", "broadcast_to", "new_full", "view", "view of its dims", "expand", "zeros", "size keyword",
-        "shape keyword", "size keyword of a method", "front of it", "reversed", "turned round", "inside a tuple",
-        "slices", "numel",
+        "reshape", "broadcast_to", "new_full", "view", "view of its dims", "expand", "zeros",
+        "size keyword", "shape keyword", "size keyword of a method", "front of it", "reversed",
+        "turned round", "inside a tuple", "slices", "numel",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("read", ["shape", "size"])
@@ -189,7 +192,7 @@ def test_input_is_left_as_it_is() -> None:
     assert str(normalise(captured).graph) == str(normalised.graph)
 
 
-# ------------------------------------------------------------------------------ graphs that no trace makes
+# ----------------------------------------------------------------------- graphs that no trace makes
 
 
 def test_item_of_a_size_becomes_the_dim() -> None:
@@ -283,7 +286,7 @@ def test_sizes_with_one_name_are_one_input() -> None:
     assert_equal_to_eager(model, compiled, lambda n: (random_rows(n, 8), random_rows(n, 3)))
 
 
-# ------------------------------------------------------------------------------------- sizes made in the graph
+# -------------------------------------------------------------------------- sizes made in the graph
 
 
 def nonzero_rows(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -305,13 +308,13 @@ def length_from_the_content(x: torch.Tensor) -> tuple[object, ...]:
 @pytest.mark.parametrize("model", [nonzero_rows, length_from_the_content])
 def test_size_that_the_graph_makes_crosses_as_itself(model) -> None:
     settings = {"capture_dynamic_output_shape_ops": True, "capture_scalar_outputs": True}
-    with torch._dynamo.config.patch(**settings):
+    with torch._dynamo.config.patch(settings):
         compiled = compile_cut(model, random_rows(6, 8), splitting_ops=[STEP])
     assert_well_formed(compiled.compilation.split)
     assert_equal_to_eager(model, compiled, rows)
 
 
-# ------------------------------------------------------------------------------------------------- constants
+# ---------------------------------------------------------------------------------------- constants
 
 
 def test_constant_tensor_becomes_the_last_input() -> None:

@@ -38,8 +38,9 @@ def many_ops(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     stepped = demo.step(x)
     left, right = demo.two(x)
     return (
-        by_operator, by_function, by_method, by_packet, by_overload, relu_function, relu_module, relu_method,
-        in_place, linear, convolution, attention, viewed, row, chunk, norm, expit, transposed, floats,
+        by_operator, by_function, by_method, by_packet, by_overload, relu_function, relu_module,
+        relu_method, in_place, linear, convolution, attention, viewed, row, chunk, norm, expit,
+        transposed, floats,
         torch.zeros(half), padded, stepped, left, right,
     )  # fmt: skip
 
@@ -107,10 +108,10 @@ def test_name_finds_its_nodes(normalised, name, expected) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "aten::norm", "torch.norm", "aten::bmm", "torch.bmm", "F.gelu", "F.conv2d", "Tensor.softmax",
-        "torch.Tensor.softmax", "operator.matmul", "aten::add.Scalar", "demo::attn", "demo::attn.default",
-        "torch.ops.demo.attn", "aten::select", "aten::floor_divide", "operator.floordiv", "higher_order::cond",
-        "torch.cond",
+        "aten::norm", "torch.norm", "aten::bmm", "torch.bmm", "F.gelu", "F.conv2d",
+        "Tensor.softmax", "torch.Tensor.softmax", "operator.matmul", "aten::add.Scalar",
+        "demo::attn", "demo::attn.default", "torch.ops.demo.attn", "aten::select",
+        "aten::floor_divide", "operator.floordiv", "higher_order::cond", "torch.cond",
     ],
 )  # fmt: skip
 def test_known_name_that_does_not_occur_is_a_warning_that_lists_what_does(normalised, name) -> None:

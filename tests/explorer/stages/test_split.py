@@ -2,6 +2,7 @@
 
 import operator
 import warnings
+from typing import Any, cast
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from explorer import (
     CompilationConfig,
     DynamicShapesConfig,
+    DynamicShapesType,
     GuardViolation,
     PieceKind,
     SizeOutOfRange,
@@ -41,6 +43,7 @@ from tests.explorer.cutting import (
 
 Tensors = tuple[torch.Tensor, ...]
 demo = torch.ops.demo
+FOREACH_ADD = cast(Any, torch)._foreach_add_  # torch has no public name for it
 
 
 def rows(size: int) -> Tensors:
@@ -66,7 +69,7 @@ def check(model, make_inputs=rows, *sizes, splitting_ops=SPLITTING_OPS, **settin
     return compiled.compilation.pieces
 
 
-# ------------------------------------------------------------------------------- programs that were cut wrongly
+# ------------------------------------------------------------------- programs that were cut wrongly
 
 
 def reads_by_index_after_a_write(x: torch.Tensor, index: torch.Tensor) -> Tensors:
@@ -180,7 +183,7 @@ def test_independent_sizes_stay_apart() -> None:
         demo.attn(x, x, x, out)
         return y.sum(0) + out.sum(0)
 
-    settings = {"compile_sizes": (16,), "compile_ranges_endpoints": (8,)}
+    settings: dict[str, Any] = {"compile_sizes": (16,), "compile_ranges_endpoints": (8,)}
     example = two_of(6, 5)
     compiled = compile_cut(model, *example, splitting_ops=[ATTENTION], **settings)
     assert_equal_to_eager(model, compiled, two_of, (6, 5), (16, 3), (3, 16), (16, 16), (9, 2))
@@ -235,7 +238,7 @@ def test_marks_do_not_stick_to_the_inputs() -> None:
 
     x = random_rows(6, 8)
     before = dict(x.__dict__)
-    unbacked = DynamicShapesConfig("unbacked")
+    unbacked = DynamicShapesConfig(DynamicShapesType.UNBACKED)
     compile_cut(plain, x, splitting_ops=[STEP], dynamic_shapes=unbacked)
     compiled = compile_cut(model, x, splitting_ops=[STEP])
     assert x.__dict__ == before
@@ -258,7 +261,7 @@ def test_every_way_to_mark_sizes_cuts_alike(mode) -> None:
     assert kinds(pieces) == "CSCSC"
 
 
-# ------------------------------------------------------------------------------------------ tuples and items
+# --------------------------------------------------------------------------------- tuples and items
 
 
 def test_split_of_a_tensor_as_splitting_op() -> None:
@@ -314,7 +317,7 @@ def test_nested_and_repeated_results_cross() -> None:
     assert kinds(assert_well) == "SCSCS"
 
 
-# ---------------------------------------------------------------------------------------------- chains of cuts
+# ----------------------------------------------------------------------------------- chains of cuts
 
 
 def test_two_kinds_of_splitting_ops_next_to_each_other() -> None:
@@ -394,7 +397,7 @@ def test_allocation_of_a_given_tensor_writes_and_stays() -> None:
     assert kinds(check(model)) == "CSCSC"
 
 
-# ------------------------------------------------------------------------------------------- writes around cuts
+# ------------------------------------------------------------------------------- writes around cuts
 
 
 def writes_its_input(x: torch.Tensor) -> torch.Tensor:
@@ -434,7 +437,7 @@ def writes_given_memory(x: torch.Tensor) -> Tensors:
 def writes_many_at_once(x: torch.Tensor) -> Tensors:
     first, second = x.clone(), x.clone()
     stepped = demo.step(x)
-    torch._foreach_add_([first, second], [stepped, x])
+    FOREACH_ADD([first, second], [stepped, x])
     return first, second
 
 
@@ -483,8 +486,9 @@ def test_writes_and_shared_memory_are_as_in_eager(model) -> None:
 @pytest.mark.parametrize("model", WRITERS)
 def test_cut_at_every_op_does_what_eager_does(model) -> None:
     names = {
-        "torch.Tensor.add_", "Tensor.mul_", "Tensor.clone", "Tensor.view", "Tensor.t", "Tensor.detach", "Tensor.t_",
-        "operator.getitem", "operator.setitem", "operator.iadd", "torch.add", "torch.sum", "torch.zeros",
+        "torch.Tensor.add_", "Tensor.mul_", "Tensor.clone", "Tensor.view", "Tensor.t",
+        "Tensor.detach", "Tensor.t_", "operator.getitem", "operator.setitem", "operator.iadd",
+        "torch.add", "torch.sum", "torch.zeros",
         "torch.zeros_like", "Tensor.unsqueeze_", *SPLITTING_OPS,
     }  # fmt: skip
     pieces = check(model, splitting_ops=sorted(names))
@@ -500,7 +504,7 @@ def test_alternating_cuts_at_every_op() -> None:
     assert kinds(check(model)) == "SC" * 20
 
 
-# --------------------------------------------------------------------------------- branches, autocast, inference
+# -------------------------------------------------------------------- branches, autocast, inference
 
 
 def branches(x: torch.Tensor) -> torch.Tensor:
@@ -564,7 +568,7 @@ def test_check_of_a_size_stands_in_a_piece() -> None:
     check(model)
 
 
-# -------------------------------------------------------------------------------------------------- modules
+# ------------------------------------------------------------------------------------------ modules
 
 
 class Attention(nn.Module):
@@ -659,7 +663,7 @@ def test_module_that_is_never_called_is_a_warning(stack) -> None:
     assert len(result.notes) == 1
 
 
-# ----------------------------------------------------------------------------------------- what a piece says
+# -------------------------------------------------------------------------------- what a piece says
 
 
 def layered(x: torch.Tensor) -> tuple[torch.Tensor, int, None, torch.Tensor]:

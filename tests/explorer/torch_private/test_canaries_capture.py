@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sympy
 import torch
+import torch.fx.experimental._config
 
 from explorer.artifacts.common import Expression
 from explorer.torch_private import capture, shapes
