@@ -84,17 +84,18 @@ def valid_sizes(
 def possible_sizes(captured: CapturedGraph, size: Size, size_range: SizeRange) -> np.ndarray:
     """The sizes of a range that no condition on this size alone rules out.
 
-    What a condition on two sizes rules out depends on the call, so compiled code may not rely on it.
+    What a condition on two sizes rules out depends on the call, so compiled code may not rely on
+    it.
     """
     alone = [each for each in shape_conditions(captured) if each.free_symbols <= {size.symbol}]
     return _fulfilling(alone, size, size_range, {})
 
 
 def _fulfilling(
-    conditions: Iterable[sympy.Basic],
+    conditions: Iterable[Expression],
     size: Size,
     size_range: SizeRange,
-    points: Mapping[sympy.Basic, int],
+    points: Mapping[Expression, int],
 ) -> np.ndarray:
     sizes = sizes_of(size_range)
     mask = holds(conditions, size.symbol, sizes, points) & (sizes >= max(2, size.low))
