@@ -39,6 +39,7 @@ class Artifact:
         backend: name of the backend that made it.
         notes: what a user should know, one sentence each.
         code: generated source, or empty.
+        from_torch_cache: whether torch's own cache had it, so that ``seconds`` is no compile time.
     """
 
     unique_id: str
@@ -53,6 +54,7 @@ class Artifact:
     backend: str
     notes: tuple[str, ...] = ()
     code: str = ""
+    from_torch_cache: bool = False
 
     def generated_code(self) -> str:
         """What the backend wrote; empty when it does not say."""

@@ -141,6 +141,8 @@ def _artifacts_head(compilation: Compilation, hidden_columns: int) -> str:
     reused = sum(a.origin is not ArtifactOrigin.COMPILED for a in compilation.artifacts)
     head = f"{counted(len(compilation.artifacts), 'artifact')}, {seconds_text(total)} to compile"
     head += f", {reused} reused from memory" if reused else ""
+    cached = sum(a.from_torch_cache for a in compilation.artifacts)
+    head += f", {cached} of them from torch's own cache" if cached else ""
     return head + (f"; {counted(hidden_columns, 'more range')} not shown" if hidden_columns else "")
 
 

@@ -233,7 +233,7 @@ def _artifact_row(artifact: Artifact) -> Row:
         "part_of": range_text(asked) if asked != artifact.size_range else "",
         "seconds": artifact.seconds,
         "bytes": artifact.bytes,
-        "origin": artifact.origin.value,
+        "origin": artifact.origin.value + (" (torch's cache)" if artifact.from_torch_cache else ""),
         "backend": artifact.backend,
         "guards": "; ".join(artifact.guards),
         "notes": "; ".join(artifact.notes),

@@ -93,16 +93,23 @@ class BoxedFunction:
         boxed: marks it so for the compile step.
         artifact: what the backend made.
         is_direct: whether it is Inductor's own callable, without torch's wrappers.
+        from_torch_cache: whether torch's own cache had it.
     """
 
     boxed = True
 
     def __init__(
-        self, function: Callable[[list[Any]], Any], artifact: Any, is_direct: bool
+        self,
+        function: Callable[[list[Any]], Any],
+        artifact: Any,
+        *,
+        is_direct: bool,
+        from_torch_cache: bool,
     ) -> None:
         self.function = function
         self.artifact = artifact
         self.is_direct = is_direct
+        self.from_torch_cache = from_torch_cache
 
     def __call__(self, arguments: list[Any]) -> Any:
         """The outputs; ``arguments`` may be empty afterwards."""
@@ -138,6 +145,7 @@ class InductorBackend:
         Raises:
             CompileError: Inductor failed.
         """
+        hits = inductor.cache_hits()
         try:
             artifact = inductor.standalone_compile(
                 graph,
@@ -149,7 +157,8 @@ class InductorBackend:
         except inductor.COMPILE_ERRORS as error:
             raise CompileError(_first_line(error)) from error
         function, is_direct = inductor.boxed_runner(artifact)
-        return BoxedFunction(function, artifact, is_direct)
+        was_there = inductor.cache_hits() > hits
+        return BoxedFunction(function, artifact, is_direct=is_direct, from_torch_cache=was_there)
 
     def serialized_bytes(self, function: BoxedFunction) -> int | None:
         """Size of the artifact as a file would hold it."""

@@ -186,6 +186,7 @@ class PieceCompiler:
             backend=backend.name,
             notes=(reason,) if reason else (),
             code=_code_of(backend, function),
+            from_torch_cache=getattr(function, "from_torch_cache", False),
         )
         return artifact, added
 

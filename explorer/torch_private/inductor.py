@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
+import torch._dynamo.utils
 import torch._inductor
 import torch._inductor.config
 from torch import fx
@@ -60,6 +61,11 @@ def standalone_compile(
             options=options,
             **mode,
         )
+
+
+def cache_hits() -> int:
+    """How often torch's own cache has had an artifact in this process."""
+    return torch._dynamo.utils.counters["aot_autograd"]["autograd_cache_hit"]
 
 
 def boxed_runner(artifact: Any) -> tuple[Callable[[list[Any]], Any], bool]:

@@ -41,6 +41,7 @@ TEMPLATES = (
     "{t} = {a}.mean(-1, keepdim=True)",
     "{t} = torch.ops.demo.step({a})",
     "{t} = torch.cond({a}.sum() > 0, twice, less_one, ({a},))",
+    "{t} = in_low_precision({a})",
     # two in, one out
     "{t} = {a} + {b}",
     "{t} = torch.maximum({a}, {b})",
@@ -137,7 +138,19 @@ def _less_one(value: torch.Tensor) -> torch.Tensor:
     return value - 1
 
 
-_SCOPE = {"torch": torch, "F": torch.nn.functional, "twice": _twice, "less_one": _less_one}
+def _in_low_precision(value: torch.Tensor) -> torch.Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        product = torch.relu(value @ value.t())
+        return torch.ops.demo.step(product) @ value
+
+
+_SCOPE = {
+    "torch": torch,
+    "F": torch.nn.functional,
+    "twice": _twice,
+    "less_one": _less_one,
+    "in_low_precision": _in_low_precision,
+}
 
 
 def program_inputs(rows: int, other_rows: int) -> tuple[torch.Tensor, ...]:

@@ -14,7 +14,14 @@ import torch
 from hypothesis import HealthCheck, given, note, reject, settings
 from hypothesis import strategies as st
 
-from explorer import CaptureError, CompilationConfig, GuardViolation, Session
+from explorer import (
+    CaptureError,
+    CompilationConfig,
+    DynamicShapesConfig,
+    DynamicShapesType,
+    GuardViolation,
+    Session,
+)
 from explorer.stages import op_names
 from explorer.stages.split import SplittingOpWarning
 from tests.explorer.cutting import assert_equal_to_eager, assert_well_formed, plain
@@ -34,6 +41,7 @@ run_programs = settings(
 )
 SIZE_ONE = (1, 3)
 _CHOICE = st.integers(0, 7)
+_MARKS = st.sampled_from([DynamicShapesType.BACKED] * 4 + list(DynamicShapesType))
 _LINE = st.tuples(st.integers(0, len(TEMPLATES) - 1), st.tuples(*[_CHOICE] * 5))
 
 
@@ -49,15 +57,15 @@ def programs(draw: st.DrawFn) -> Program:
 
 @pytest.mark.timeout(0)
 @run_programs
-@given(programs(), st.sets(st.integers(0, 40), max_size=6), st.integers(0, 9))
+@given(programs(), st.sets(st.integers(0, 40), max_size=6), st.integers(0, 9), _MARKS)
 def test_pieces_do_what_the_program_does(
-    program: Program, split_at: set[int], one_in_ten: int
+    program: Program, split_at: set[int], one_in_ten: int, marks: DynamicShapesType
 ) -> None:
     session = Session(
         program.function,
         program.make_inputs(*PROBED_SIZES[0]),
         dynamic_arg_dims=program.dynamic,
-        config=CompilationConfig(backend="eager"),
+        config=CompilationConfig(backend="eager", dynamic_shapes=DynamicShapesConfig(marks)),
     )
     try:
         graph = session.compilation.normalised.graph

@@ -142,3 +142,14 @@ def test_ranges_with_equal_code_are_reported_and_those_with_other_code_are_not()
     # Up to 64 rows Inductor writes one thread's loop, above an OpenMP one.
     ranges = (SizeRange(65, 500), SizeRange(501, 8192))
     assert model.compilation.compiled.same_code == (("A", ranges),)
+
+
+@pytest.mark.usefixtures("empty_caches")
+def test_an_artifact_that_torchs_cache_had_says_so() -> None:
+    example = (torch.randn(6, 8),)
+    first = explorer.compile_model(nn.Tanh(), example, dynamic_arg_dims={"input": {0: "n"}})
+    again = explorer.compile_model(nn.Tanh(), example, dynamic_arg_dims={"input": {0: "n"}})
+    made = [model.compilation.artifacts[0].from_torch_cache for model in (first, again)]
+    assert made == [False, True]
+    shown = again.compilation.artifacts_frame()["origin"].tolist()
+    assert shown == ["compiled (torch's cache)"]

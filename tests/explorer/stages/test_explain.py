@@ -106,6 +106,17 @@ def test_call_that_only_one_piece_makes_is_named() -> None:
     ]
 
 
+def test_calls_are_matched_up_where_some_are_missing() -> None:
+    def model(x: torch.Tensor) -> torch.Tensor:
+        one = demo.step(torch.exp(torch.relu(x).sin() * 2))
+        return demo.step(torch.exp(one.sin().cos() * 2))
+
+    assert words(differences(model, X)) == [
+        ("call", "torch.relu", "no such call in piece_2"),
+        ("call", "no such call in piece_0", "Tensor.cos"),
+    ]
+
+
 def test_other_values_in_the_same_calls() -> None:
     def model(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         one = torch.relu(x)
