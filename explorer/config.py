@@ -10,8 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from explorer.errors import ConfigError
 
@@ -59,6 +58,19 @@ class GradPolicy(Enum):
 
     ERROR = "error"
     EAGER = "eager"
+
+
+class FrozenSettings(dict[str, Any]):
+    """A dict that cannot be changed, yet can be copied and pickled, unlike a mappingproxy."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("A configuration cannot be changed: make another with config.replace(...).")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> Any:
+        return FrozenSettings, (dict(self),)
 
 
 @dataclass(frozen=True)
@@ -188,7 +200,7 @@ def _settings(values: object) -> Mapping[str, Any]:
             raise ConfigError(
                 f"inductor_config maps the name of a setting to its value, not {key!r}."
             )
-    return MappingProxyType(dict(values))
+    return FrozenSettings(dict(values))
 
 
 def _strings(values: object, name: str) -> tuple[str, ...]:
