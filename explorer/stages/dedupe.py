@@ -182,14 +182,16 @@ class _RecordWriter:
         if isinstance(value, torch.SymInt):
             return ("size", self.size(value))
         if isinstance(value, tuple | list):
-            return (type(value).__name__, *(self.argument(item, index_of) for item in value))
+            kind = "list" if isinstance(value, list) else type(value).__name__
+            return (kind, *(self.argument(item, index_of) for item in value))
         if isinstance(value, dict):
-            return ("dict", *((key, self.argument(item, index_of)) for key, item in value.items()))
+            pairs = [part for pair in value.items() for part in pair]
+            return ("dict", *(self.argument(part, index_of) for part in pairs))
         if isinstance(value, slice):
             parts = (value.start, value.stop, value.step)
             return ("slice", *(self.argument(part, index_of) for part in parts))
         if isinstance(value, _BY_TEXT):
-            return str(value)
+            return ("value", type(value).__name__, str(value))
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
@@ -198,7 +200,7 @@ class _RecordWriter:
         if type(value).__repr__ is object.__repr__ or hasattr(value, "__array__"):
             # No text that says all: such a piece equals only itself, while the object lives.
             return ("object", type(value).__qualname__, id(value))
-        return (type(value).__qualname__, repr(value))
+        return ("value", type(value).__qualname__, repr(value))
 
     def size(self, value: Any) -> int | str:
         """A size: numbers as they are, expressions with sizes numbered by first appearance."""

@@ -19,7 +19,7 @@ from explorer.stages.dedupe import Record, record_of
 _MOST_OF_A_KIND = 5
 _LONGEST_TEXT = 120
 _VALUE = ("node",)
-_TAGGED = ("float", "complex", "bytes", "ellipsis", "size", "function")
+_TAGGED = ("float", "complex", "bytes", "ellipsis", "size", "function", "object", "value")
 _TEXT_HINT = "A text argument is part of the graph, so each one makes a graph of its own."
 _SIZE_HINT = (
     "One artifact serves one size range, so pieces share it only where the same size picks it."
@@ -54,7 +54,7 @@ class _Side:
         self.names = [node.name for node in piece.graph.nodes]
         self.calls = [i for i, each in enumerate(self.record.nodes) if _is_call(each)]
         self.inputs = [i for i, each in enumerate(self.record.nodes) if each[0] == "input"]
-        self.targets = [_target(self.record.nodes[i]) for i in self.calls]
+        self.targets = [_identity(self.record.nodes[i]) for i in self.calls]
 
     def sized(self, value: Any) -> str:
         """A value of the record as text, its sizes by the user's names."""
@@ -109,7 +109,7 @@ class _Comparison:
             found = found or _first(self.wiring()) or _first(self.input_count())
             found = found or _first(self.outputs()) or _first(self.results())
             found += self.facts()
-        yield from found
+        yield from found or [Difference("value", self.left.piece.name, self.right.piece.name)]
 
     def places(self, a: int | None, b: int | None) -> tuple[SourceLocation, ...]:
         """The user's lines of a node on each side, where there is one."""
@@ -121,19 +121,8 @@ class _Comparison:
         """Calls that one piece makes and the other does not."""
         for calls_a, calls_b in self.changed:
             for a, b in zip_longest(calls_a, calls_b):
-                one = (
-                    f"no such call in {self.left.piece.name}" if a is None else self.named(a, None)
-                )
-                other = (
-                    f"no such call in {self.right.piece.name}" if b is None else self.named(None, b)
-                )
-                yield Difference("call", one, other, self.places(a, b))
-
-    def named(self, a: int | None, b: int | None) -> str:
-        """The target of a call, of whichever side is given."""
-        side, index = (self.left, a) if a is not None else (self.right, b)
-        assert index is not None
-        return _target(side.record.nodes[index])
+                words = _apart(_call_words(self.left, a), _call_words(self.right, b))
+                yield Difference("call", *words, self.places(a, b))
 
     def constants(self) -> Iterator[Difference]:
         """Numbers, texts and flags that differ in calls of the same function."""
@@ -141,9 +130,10 @@ class _Comparison:
             first, second = self.left.record.nodes[a], self.right.record.nodes[b]
             if first[0] != "call":
                 if first != second:
-                    yield Difference("call", *_subgraph_words(first, second), self.places(a, b))
+                    words = _apart(*_subgraph_words(first, second))
+                    yield Difference("call", *words, self.places(a, b))
                 continue
-            one, other = _constants_of(first[2:4]), _constants_of(second[2:4])
+            one, other = _constants(first), _constants(second)
             if one == other:
                 continue
             places, target = self.places(a, b), _target(first)
@@ -153,9 +143,8 @@ class _Comparison:
                 continue
             x, y = next(pair for pair in zip(one, other, strict=True) if pair[0] != pair[1])
             hint = _TEXT_HINT if isinstance(x, str) and isinstance(y, str) else ""
-            yield Difference(
-                "constant", f"{_shown(x)} in {target}", f"{_shown(y)} in {target}", places, hint
-            )
+            words = _apart(f"{_shown(x)} in {target}", f"{_shown(y)} in {target}")
+            yield Difference("constant", *words, places, hint)
 
     def wiring(self) -> Iterator[Difference]:
         """The same calls with the same constants, but other values passed to them."""
@@ -258,13 +247,30 @@ def _is_call(node: tuple[Any, ...]) -> bool:
     return node[0] not in ("input", "output")
 
 
+def _identity(node: tuple[Any, ...]) -> str:
+    """What a node of a record calls; two functions of one name are two."""
+    return str(node[1] if node[0] == "call" else node[0])
+
+
 def _target(node: tuple[Any, ...]) -> str:
     """What a node of a record calls, without the identity that marks a function of the user's."""
-    return re.sub(r" \S* \d+$", "", str(node[1])) if node[0] == "call" else str(node[0])
+    return re.sub(r" \S* \d+$", "", _identity(node))
 
 
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 5 and isinstance(value[2], tuple)
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """Two texts for things that differ, also where both are called the same."""
+    return one, f"another {other}" if one == other else other
+
+
+def _call_words(side: _Side, index: int | None) -> str:
+    """The target of a call, or that there is none."""
+    if index is None:
+        return f"no such call in {side.piece.name}"
+    return _target(side.record.nodes[index])
 
 
 def _bits_words(side: _Side, index: int) -> str:
@@ -303,24 +309,37 @@ def _aligned(a: list[str], b: list[str]) -> Iterator[tuple[bool, tuple[int, int]
     yield True, (len(a) - end, len(a)), (len(b) - end, len(b))
 
 
-def _constants_of(value: Any) -> list[Any]:
-    """What is written out in arguments of a record, nodes left out but counted."""
-    if isinstance(value, tuple):
-        if value[:1] == ("node",):
-            return [_VALUE]
-        if len(value) == 2 and value[0] in _TAGGED:
-            return [value]
-        return [item for part in value for item in _constants_of(part)]
-    return [value]
+def _constants(call: tuple[Any, ...]) -> list[Any]:
+    """What is written out in a call of a record, with a mark where a value is passed."""
+    found = [item for value in call[2] for item in _written_out(value)]
+    return found + [item for key, value in call[3] for item in (key, *_written_out(value))]
 
 
-def _references(value: Any) -> list[int]:
-    """Positions of the nodes that arguments of a record name."""
-    if not isinstance(value, tuple):
+def _written_out(value: Any) -> list[Any]:
+    if not isinstance(value, tuple) or value[0] in _TAGGED:
+        return [value]
+    if value[0] == "node":
+        return [_VALUE]
+    head, *items = value
+    return [("container", head), *(part for item in items for part in _written_out(item))]
+
+
+def _references(node: tuple[Any, ...]) -> list[int]:
+    """Positions of the values that a call or an output of a record takes."""
+    if node[0] == "output":
+        return _positions(node[1])
+    if node[0] != "call":
         return []
-    if value[:1] == ("node",) and len(value) == 2 and isinstance(value[1], int):
+    values = [*node[2], *(value for _, value in node[3])]
+    return [position for value in values for position in _positions(value)]
+
+
+def _positions(value: Any) -> list[int]:
+    if not isinstance(value, tuple) or value[0] in _TAGGED:
+        return []
+    if value[0] == "node":
         return [value[1]]
-    return [item for part in value for item in _references(part)]
+    return [position for item in value[1:] for position in _positions(item)]
 
 
 def _subgraph_words(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[str, str]:
@@ -336,12 +355,18 @@ def _subgraph_words(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[st
 def _inner_text(node: tuple[Any, ...]) -> str:
     if node[0] != "call":
         return str(node[0])
-    constants = [_shown(each) for each in _constants_of(node[2:4]) if each not in (_VALUE, "tuple")]
+    written = _constants(node)
+    constants = [
+        _shown(each) for each in written if each != _VALUE and each != ("container", "tuple")
+    ]
     return f"{_target(node)} with {', '.join(constants)}" if constants else _target(node)
 
 
 def _shown(constant: Any) -> str:
-    text = str(constant[-1]) if isinstance(constant, tuple) else repr(constant)
+    """A constant of a record as text; of an object only what it is."""
+    text = repr(constant)
+    if isinstance(constant, tuple):
+        text = f"a {constant[1]}" if constant[0] in ("object", "container") else str(constant[-1])
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 

@@ -88,7 +88,7 @@ def find_splitting_nodes(
 
     With it come warnings about names that match nothing.
     """
-    table = op_names.name_table(node for node in normalised.graph.nodes if _can_split(node))
+    table = _table(normalised)
     found: dict[fx.Node, str] = {}
     notes = []
     for text in splitting_ops:
@@ -106,6 +106,15 @@ def find_splitting_nodes(
         for node, name in matched.items():
             found.setdefault(node, name)
     return found, tuple(notes)
+
+
+def present_ops(normalised: NormalisedGraph) -> dict[str, int]:
+    """Canonical name -> how often it occurs, of the ops at which a cut has an effect."""
+    return op_names.occurring(_table(normalised))
+
+
+def _table(normalised: NormalisedGraph) -> dict[str, tuple[fx.Node, ...]]:
+    return op_names.name_table(node for node in normalised.graph.nodes if _can_split(node))
 
 
 def _can_split(node: fx.Node) -> bool:
@@ -512,4 +521,4 @@ def _crossing(pieces: tuple[Piece, ...]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(indices) for name, indices in found.items()}
 
 
-__all__ = ["SplittingOpWarning", "find_splitting_nodes", "size_symbols", "split"]
+__all__ = ["SplittingOpWarning", "find_splitting_nodes", "present_ops", "size_symbols", "split"]

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import warnings
 
 import pytest
 import torch
@@ -22,8 +22,8 @@ from explorer import (
     GuardViolation,
     Session,
 )
-from explorer.stages import op_names
-from explorer.stages.split import SplittingOpWarning
+from explorer.compilation import Compilation
+from explorer.stages.split import present_ops
 from tests.explorer.cutting import assert_equal_to_eager, assert_well_formed, plain
 from tests.explorer.random_programs import PROBED_SIZES, TEMPLATES, Program, ProgramBuilder
 
@@ -40,6 +40,7 @@ run_programs = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 SIZE_ONE = (1, 3)
+MOST_LINES = 40
 _CHOICE = st.integers(0, 7)
 _MARKS = st.sampled_from([DynamicShapesType.BACKED] * 4 + list(DynamicShapesType))
 _LINE = st.tuples(st.integers(0, len(TEMPLATES) - 1), st.tuples(*[_CHOICE] * 5))
@@ -47,11 +48,12 @@ _LINE = st.tuples(st.integers(0, len(TEMPLATES) - 1), st.tuples(*[_CHOICE] * 5))
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """1 to 40 lines, of which those stay that run; 1 to 4 values are returned."""
+    """Up to 40 lines, those that run of up to 60 that are tried; 1 to 4 values are returned."""
     builder = ProgramBuilder(two_inputs=draw(st.booleans()))
-    count = draw(st.integers(1, 40))
+    count = draw(st.integers(1, 60))
     for template, choices in draw(st.lists(_LINE, min_size=count, max_size=count)):
-        builder.add(TEMPLATES[template], choices)
+        if len(builder.lines) < MOST_LINES:
+            builder.add(TEMPLATES[template], choices)
     return builder.program(draw(st.lists(st.integers(0, 30), min_size=1, max_size=4)))
 
 
@@ -68,22 +70,29 @@ def test_pieces_do_what_the_program_does(
         config=CompilationConfig(backend="eager", dynamic_shapes=DynamicShapesConfig(marks)),
     )
     try:
-        graph = session.compilation.normalised.graph
+        names = list(present_ops(session.compilation.normalised))
     except CaptureError:  # the program fixes a size, so there is nothing to cut
         reject()
-    names = list(op_names.occurring(op_names.name_table(graph.nodes)))
     some = sorted({names[number % len(names)] for number in split_at}) if names else []
     sizes = list(PROBED_SIZES[:3])
     if one_in_ten == 0 and program.runs_at(*SIZE_ONE):
         sizes.append(SIZE_ONE)
     for splitting_ops in (some, names):
         note(f"split at {splitting_ops}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SplittingOpWarning)  # some compute with sizes only
-            compilation = session.update(splitting_ops=tuple(splitting_ops))
+        compilation = session.update(splitting_ops=tuple(splitting_ops))
         assert_well_formed(compilation.split)
+        assert_differences_are_explained(compilation)
         for size in sizes:
             assert_equal_or_refused(program, session, size)
+
+
+def assert_differences_are_explained(compilation: Compilation) -> None:
+    """Two pieces have a difference in words just when they are not in one group."""
+    compiled = [piece for piece in compilation.pieces if piece.unique_id is not None]
+    for one, other in itertools.pairwise(compiled[:6]):
+        explained = compilation.explain_difference(one, other)
+        assert bool(explained) == (one.unique_id != other.unique_id)
+        assert all(each.kind != "value" for each in explained), explained
 
 
 def assert_equal_or_refused(program: Program, session: Session, size: tuple[int, int]) -> None:

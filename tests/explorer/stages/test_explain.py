@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 import torch.nn.functional as F
 
 from explorer.artifacts import Difference
@@ -68,6 +70,64 @@ def test_numbers_that_differ_are_named_with_their_lines() -> None:
     assert first.text.startswith("one = demo.step(torch.clamp(x * 2, 0.5))")
     assert second.line == first.line + 1
     assert found.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("use", "expected"),
+    [
+        (
+            lambda x, first: x.to(torch.float64 if first else torch.bfloat16).float(),
+            ("torch.float64 in Tensor.to", "torch.bfloat16 in Tensor.to"),
+        ),
+        (
+            lambda x, first: x[..., :1] if first else x[..., :2],
+            ("1 in operator.getitem", "2 in operator.getitem"),
+        ),
+        (
+            lambda x, first: torch.div(x, 3, rounding_mode="floor" if first else "trunc"),
+            ("'floor' in torch.div", "'trunc' in torch.div"),
+        ),
+        (
+            lambda x, first: x.sum((0,) if first else [0]),
+            ("a tuple in Tensor.sum", "a list in Tensor.sum"),
+        ),
+        (
+            lambda x, first: torch.zeros(size=(x.shape[0], 2 if first else 3)),
+            ("2 in torch.zeros", "3 in torch.zeros"),
+        ),
+        (
+            lambda x, first: F.gelu(x, approximate="none") if first else F.gelu(x),
+            (
+                "torch.nn.functional.gelu(x, approximate='none')",
+                "torch.nn.functional.gelu(stepped)",
+            ),
+        ),
+    ],
+)
+def test_constants_of_every_kind_are_named(use, expected) -> None:
+    def model(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        one = use(x, True)
+        stepped = demo.step(x)
+        return one, use(stepped, False), demo.step(x)
+
+    (found,) = differences(model, X)
+    assert found.kind == "constant"
+    assert (found.a, found.b) == expected
+
+
+def test_function_made_twice_under_one_name() -> None:
+    def make(amount: float) -> Any:
+        return torch._dynamo.allow_in_graph(lambda tensor: tensor + amount)
+
+    one, other = make(1.0), make(2.0)
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        return demo.step(other(demo.step(one(x))))
+
+    (found,) = differences(model, X)
+    assert found.kind == "call"
+    assert found.a.endswith("<lambda>")
+    assert found.b == f"another {found.a}"
 
 
 def test_argument_that_one_call_has_more_is_shown_with_its_call() -> None:
