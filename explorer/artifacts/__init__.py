@@ -8,13 +8,23 @@ compare by identity.
 from explorer.artifacts.captured import CapturedGraph, UserTensor
 from explorer.artifacts.common import (
     GraphInput,
-    GuardOrigin,
-    GuardRecord,
     InputKind,
     Size,
     SourceLocation,
 )
 from explorer.artifacts.compiled import Artifact, ArtifactOrigin, CompiledPieces, SkippedRange
+from explorer.artifacts.guards import (
+    BranchSite,
+    Enforcement,
+    Evaluation,
+    GuardOrigin,
+    GuardRecord,
+    Phase,
+    RecordedAs,
+    SiteKind,
+    Specialization,
+    SpecializationReason,
+)
 from explorer.artifacts.normalised import NormalisedGraph, Rewrite
 from explorer.artifacts.pieces import ComputedSize, Literal, Piece, PieceKind, SplitGraph
 from explorer.artifacts.planned import DispatchEntry, DispatchPlan
@@ -24,25 +34,33 @@ from explorer.artifacts.unique import Difference, UniquePiece, UniquePieces
 __all__ = [
     "Artifact",
     "ArtifactOrigin",
+    "BranchSite",
     "CapturedGraph",
     "CompiledPieces",
     "ComputedSize",
     "Difference",
     "DispatchEntry",
     "DispatchPlan",
+    "Enforcement",
+    "Evaluation",
     "GraphInput",
     "GuardOrigin",
     "GuardRecord",
     "InputKind",
     "Literal",
     "NormalisedGraph",
+    "Phase",
     "Piece",
     "PieceKind",
+    "RecordedAs",
     "Rewrite",
     "RunRecord",
+    "SiteKind",
     "Size",
     "SkippedRange",
     "SourceLocation",
+    "Specialization",
+    "SpecializationReason",
     "SplitGraph",
     "UniquePiece",
     "UniquePieces",

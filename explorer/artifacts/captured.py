@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explorer.artifacts.common import Expression, GraphInput, GuardRecord, Size
+from explorer.artifacts.common import Expression, GraphInput, Size
+from explorer.artifacts.guards import BranchSite, Evaluation, GuardRecord, Specialization
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,13 @@ class CapturedGraph:
         hints: size name -> size of the example that was traced.
         outside: paths of tensors that the graph does not take, but whose sizes its conditions read.
         thread_state: settings of the thread under which it was traced, as (name, value).
+        value_guards: conditions on Python values: ints, flags, strings, attributes of modules.
+        branch_sites: tests in the user's source that depend on sizes, in source order.
+        specializations: inputs that became constants, or tied to one another.
+        evaluations: every question about sizes that was asked during the trace, without repeats.
+        unknown: why not every condition is known, one sentence each; empty when all are.
+        request: what the capture was asked for, to capture again and to make inputs of other sizes;
+            None for a capture that was made by hand.
     """
 
     graph: fx.Graph
@@ -46,6 +54,12 @@ class CapturedGraph:
     hints: Mapping[str, int] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
     thread_state: tuple[tuple[str, Any], ...] = ()
+    value_guards: tuple[GuardRecord, ...] = ()
+    branch_sites: tuple[BranchSite, ...] = ()
+    specializations: tuple[Specialization, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    unknown: tuple[str, ...] = ()
+    request: Any = None
 
     def summary(self) -> str:
         """One line."""

@@ -19,12 +19,19 @@ class SourceLocation:
         line: 1-based.
         function: name of the enclosing function.
         text: the line, stripped; empty when unknown.
+        column: where the expression begins in that line, 0-based, in characters; None when not
+            known.
+        end_line: the line in which it ends.
+        end_column: where it ends there, exclusive.
     """
 
     file: str
     line: int
     function: str = ""
     text: str = ""
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -61,34 +68,6 @@ class Size:
         """The size in the user's words: ``x.size(0)``."""
         path, dim = self.sources[0]
         return f"{path}.size({dim})"
-
-
-class GuardOrigin(Enum):
-    """Who made a condition."""
-
-    SHAPE = "shape"
-    """A test on sizes during the trace."""
-    RANGE = "range"
-    """The range torch gave a symbol: sizes 0 and 1 are apart."""
-    DECLARED = "declared"
-    """The user gave two dims one name."""
-
-
-@dataclass(frozen=True)
-class GuardRecord:
-    """One condition on sizes that the captured graph relies on.
-
-    Attributes:
-        expression: the condition over the symbols of ``Size.symbol``.
-        text: the same in the sizes' names.
-        origin: who made it.
-        location: the user's line, where known.
-    """
-
-    expression: Expression
-    text: str
-    origin: GuardOrigin
-    location: SourceLocation | None = None
 
 
 class InputKind(Enum):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from explorer.artifacts import CapturedGraph, GuardOrigin, Size
+from explorer.artifacts import CapturedGraph, Size
 from explorer.artifacts.common import Expression
 from explorer.guards.expression import UnknownExpression, evaluate
 from explorer.size_range import SizeRange, interval_text
@@ -57,7 +57,7 @@ def holds(
 
 def shape_conditions(captured: CapturedGraph) -> tuple[Expression, ...]:
     """The conditions that the trace made, bounds of sizes left out."""
-    return tuple(g.expression for g in captured.guards if g.origin is not GuardOrigin.RANGE)
+    return tuple(g.expression for g in captured.guards if not g.is_bound)
 
 
 def valid_sizes(

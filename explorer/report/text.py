@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from explorer.artifacts import ArtifactOrigin, GuardOrigin
+from explorer.artifacts import ArtifactOrigin
 from explorer.report import views
 from explorer.report.folding import SPLITTING_MARK
 from explorer.report.wording import (
@@ -154,12 +154,12 @@ def _cell(artifact: Artifact) -> str:
 
 
 def _guard_lines(compilation: Compilation) -> list[str]:
-    guards = sorted(compilation.captured.guards, key=lambda each: each.origin is GuardOrigin.RANGE)
+    guards = sorted(compilation.captured.guards, key=lambda each: each.is_bound)
     texts = []
     for guard in guards:
         place = place_text(guard.location)
         texts.append(f"{guard.text}{' at ' if place else ''}{place}")
-    bounds = [g.text for g in guards if g.origin is GuardOrigin.RANGE]
+    bounds = [g.text for g in guards if g.is_bound]
     branches = texts[: len(texts) - len(bounds)]
     bounds = [
         text for text in bounds if not any(each.startswith(f"{text} at") for each in branches)

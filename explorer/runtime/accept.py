@@ -12,7 +12,7 @@ from typing import Any
 import sympy
 import torch
 
-from explorer.artifacts import CapturedGraph, GuardOrigin, GuardRecord, InputKind, Size, UserTensor
+from explorer.artifacts import CapturedGraph, GuardRecord, InputKind, Size, UserTensor
 from explorer.artifacts.common import Expression
 from explorer.errors import GuardViolation, InputError
 from explorer.guards.expression import SCALAR_FUNCTIONS, UnknownExpression, python_source
@@ -83,7 +83,7 @@ def write_predicate(
         tests += _tensor_tests(number, each, names, scope)
     if check_guards:
         for guard in captured.guards:
-            if guard.origin is GuardOrigin.SHAPE:
+            if not guard.is_bound:
                 tests.append(_guard_test(guard, names))
     joined = "\n        and ".join(tests) or "True"
     result = names[dispatch.symbol] if dispatch is not None else "0"
@@ -312,7 +312,7 @@ def check_guards(
     """
     points = _numbers({size.symbol: sizes[size.name] for size in captured.sizes})
     for guard in captured.guards:
-        if branches_only and guard.origin is GuardOrigin.RANGE:
+        if branches_only and guard.is_bound:
             continue
         if not guard.expression.free_symbols <= set(points):
             raise _guard_violation(captured, guard, sizes, domain, dispatch)

@@ -660,7 +660,7 @@ def _guards(
             continue  # the equality that made two dims one size; the input check compares both dims
         text = expression_text(expression, names)
         records.append(
-            GuardRecord(expression, text, GuardOrigin.SHAPE, _user_place(guard.user_stack))
+            GuardRecord(expression, text, GuardOrigin.BRANCH, _user_place(guard.user_stack))
         )
     records = list(dict.fromkeys(records))
     for size in sizes:

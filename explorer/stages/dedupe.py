@@ -19,7 +19,6 @@ from torch import fx
 
 from explorer.artifacts import (
     CapturedGraph,
-    GuardOrigin,
     Piece,
     PieceKind,
     SourceLocation,
@@ -279,7 +278,7 @@ class _RecordWriter:
         guards = {
             ("guard", self._expression_text(guard.expression)): guard.text
             for guard in self.captured.guards
-            if guard.origin is not GuardOrigin.RANGE and guard.expression.free_symbols <= own
+            if not guard.is_bound and guard.expression.free_symbols <= own
         }
         return found | dict(sorted(guards.items()))
 
