@@ -75,7 +75,8 @@ def test_pieces_do_what_the_program_does(
         reject()
     some = sorted({names[number % len(names)] for number in split_at}) if names else []
     sizes = list(PROBED_SIZES[:3])
-    if one_in_ten == 0 and program.runs_at(*SIZE_ONE):
+    # A trace without examples leaves assertions in the graph, which speak for torch, not for us.
+    if one_in_ten == 0 and marks is not DynamicShapesType.UNBACKED and program.runs_at(*SIZE_ONE):
         sizes.append(SIZE_ONE)
     for splitting_ops in (some, names):
         note(f"split at {splitting_ops}")
