@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import keyword
 import re
 import traceback
@@ -110,7 +111,8 @@ def capture(
         if other_sizes:
             raise InputError(_grown_text(other_sizes, raw.error)) from raw.error
         raise raw.error
-    return _captured(model, raw, leaves, live, named, state)
+    found = _captured(model, raw, leaves, live, named, state)
+    return dataclasses.replace(found, request=request)
 
 
 def _grown_text(sizes: Mapping[tuple[str, int], int], error: BaseException) -> str:
