@@ -290,7 +290,7 @@ def _trace(
     dims: tuple[DynamicDim, ...],
     config: CompilationConfig,
 ) -> dynamo.RawCapture | _ModelRaised:
-    found: list[dynamo.ShapeGuard] = []
+    recording = dynamo.Recording()
     oblivious = config.dynamic_shapes.type is DynamicShapesType.BACKED_SIZE_OBLIVIOUS
     try:
         return dynamo.trace(
@@ -298,11 +298,11 @@ def _trace(
             args,
             kwargs,
             size_oblivious=oblivious,
-            found_guards=found,
+            recording=recording,
             checked=[leaf.tensor for leaf in leaves],
         )
     except dynamo.ConstraintViolationError as error:
-        raise CaptureError(_specialised_text(error, found, dims)) from error
+        raise CaptureError(_specialised_text(error, recording.guards, dims)) from error
     except (*dynamo.MODEL_ERRORS, *dynamo.TRACE_ERRORS) as error:
         failed = error
     # Outside the handler, so that what the model raises carries no trace of torch's.
@@ -382,7 +382,7 @@ def _place_in_text(text: str) -> SourceLocation | None:
 
 
 def _specialised_text(
-    error: BaseException, guards: list[dynamo.ShapeGuard], dims: tuple[DynamicDim, ...]
+    error: BaseException, guards: list[dynamo.RawGuard], dims: tuple[DynamicDim, ...]
 ) -> str:
     named = next(
         (each for each in dims if f"{_source_of(each.path)}.size()[{each.dim}]" in str(error)), None

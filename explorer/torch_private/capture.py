@@ -3,7 +3,7 @@
 Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_capture`` and
 ``get_traced_fn``, ``torch._dynamo.utils.get_metrics_context`` and ``dynamo_timed``,
 ``torch._dynamo.config``, ``torch.fx.experimental._config``, ``torch._dynamo.hooks.Hooks``,
-``torch._guards.TracingContext``, ``ShapeEnv._log_guard``, and of a capture: ``backend_input``,
+``ShapeEnv.deferred_runtime_asserts``, and of a capture: ``backend_input``,
 ``graph_capture_output.build_guards``, ``forward_callable``, ``output_graph``.
 """
 
@@ -15,11 +15,10 @@ import logging
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, cast
-from unittest.mock import patch
 
 import torch
 import torch._dynamo.config
@@ -36,10 +35,11 @@ from torch._dynamo.exc import (
 )
 from torch._dynamo.hooks import Hooks
 from torch._dynamo.utils import dynamo_timed, get_metrics_context
-from torch._guards import TracingContext
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, ShapeEnv
 
 from explorer.artifacts.common import Expression
+from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
+from explorer.torch_private.value_guards import RawValueGuard, plain_records
 
 CAPTURE_LOCK = threading.RLock()
 """Dynamo traces one frame at a time.
@@ -59,17 +59,6 @@ _GLOBAL_GUARDS = frozenset({"SHAPE_ENV", "GLOBAL_STATE", "GRAD_MODE", "DETERMINI
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ShapeGuard:
-    """A condition that the trace added.
-
-    It is a sympy expression over torch's symbols, with the user's stack.
-    """
-
-    expression: Expression
-    user_stack: traceback.StackSummary
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class RawCapture:
     """What one Dynamo trace left behind.
 
@@ -78,7 +67,10 @@ class RawCapture:
         example_inputs: the real value of each placeholder.
         sources: Dynamo's source name of each placeholder, an expression over ``L`` and ``G``.
         shape_env: the symbols' environment.
-        shape_guards: in the order in which they were added.
+        shape_guards: conditions on sizes, in the order in which they were added.
+        runtime_asserts: conditions on sizes that the graph tests itself.
+        value_guards: conditions on Python values.
+        recording: every question about sizes, and who asked.
         function: the Python function that was traced, a ``FunctionType``; a checker would take a
             field of that type for a method.
         receiver: what it is bound to, or None.
@@ -91,7 +83,10 @@ class RawCapture:
     example_inputs: tuple[Any, ...]
     sources: tuple[str, ...]
     shape_env: ShapeEnv | None
-    shape_guards: tuple[ShapeGuard, ...]
+    shape_guards: tuple[RawGuard, ...]
+    runtime_asserts: tuple[RawGuard, ...]
+    value_guards: tuple[RawValueGuard, ...]
+    recording: Recording
     function: Any
     receiver: Any
     check_state: Callable[[Mapping[str, Any]], bool]
@@ -157,19 +152,6 @@ def _clean_dynamo(size_oblivious: bool) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _recorded_guards(found: list[ShapeGuard]) -> Iterator[None]:
-    original = ShapeEnv._log_guard
-
-    def log_guard(env: ShapeEnv, prefix: str, guard: Any, forcing_spec: bool = False) -> None:
-        if not prefix.startswith("eval [guard suppressed]"):
-            found.append(ShapeGuard(guard, TracingContext.extract_stack()))
-        original(env, prefix, guard, forcing_spec=forcing_spec)
-
-    with patch.object(ShapeEnv, "_log_guard", log_guard):
-        yield
-
-
 def traced_function(model: Callable[..., Any]) -> tuple[FunctionType, Any]:
     """The Python function that a trace of ``model`` starts in, and what it is bound to (or None).
 
@@ -185,7 +167,7 @@ def trace(
     kwargs: Mapping[str, Any],
     *,
     size_oblivious: bool = False,
-    found_guards: list[ShapeGuard] | None = None,
+    recording: Recording | None = None,
     checked: Iterable[torch.Tensor] = (),
 ) -> RawCapture:
     """Traces one call into one graph; nothing is installed and no global setting stays changed.
@@ -195,7 +177,7 @@ def trace(
         args: positional arguments; their tensors carry the marks.
         kwargs: keyword arguments.
         size_oblivious: do not set sizes 0 and 1 apart.
-        found_guards: filled while tracing, so that a failed trace still says what it tested.
+        recording: filled while tracing, so that a failed trace still says what it tested.
         checked: tensors in the arguments whose layout the runtime checks itself where they are
             inputs of the graph.
 
@@ -203,20 +185,26 @@ def trace(
         TRACE_ERRORS: the trace failed.
         ConstraintViolationError: a marked dim became a constant.
     """
-    guards = found_guards if found_guards is not None else []
+    recording = Recording() if recording is None else recording
+    values: list[RawValueGuard] = []
     function, receiver = traced_function(model)
     names_before = set(function.__globals__)
     with (
         CAPTURE_LOCK,
         torch.no_grad(),
         _clean_dynamo(size_oblivious),
-        _recorded_guards(guards),
+        recorded(recording),
         quiet_guard_log(),
         get_metrics_context(),
         dynamo_timed("piecewise_explorer_capture"),
     ):
         output = convert_frame.fullgraph_capture(model, tuple(args), dict(kwargs))
-        manager = _state_guards(output, {id(tensor) for tensor in checked}, function)
+        manager = _state_guards(
+            output,
+            {id(tensor) for tensor in checked},
+            function,
+            on_entries=lambda entries: values.extend(plain_records(entries)),
+        )
     backend_input = output.backend_input
     graph_module = None if backend_input is None else backend_input.graph_module
     shape_env = None if backend_input is None else backend_input.fake_mode.shape_env
@@ -229,7 +217,10 @@ def trace(
         example_inputs=() if backend_input is None else tuple(backend_input.example_inputs),
         sources=tuple(source.name for _, source in sorted(sources.items())),
         shape_env=shape_env,
-        shape_guards=_real_guards(guards, shape_env),
+        shape_guards=_kept_guards(recording, shape_env),
+        runtime_asserts=_runtime_asserts(recording, shape_env),
+        value_guards=tuple(values),
+        recording=recording,
         function=function,
         receiver=receiver,
         check_state=manager.guard_manager.check,
@@ -259,20 +250,35 @@ def _forget(scope: dict[str, Any], names: list[str]) -> None:
         scope.pop(name, None)
 
 
-def _real_guards(found: list[ShapeGuard], shape_env: ShapeEnv | None) -> tuple[ShapeGuard, ...]:
-    """Those that the environment kept: some are logged but suppressed."""
+def _kept_guards(recording: Recording, shape_env: ShapeEnv | None) -> tuple[RawGuard, ...]:
+    """The conditions that the environment kept, each with who made it."""
     if shape_env is None:
         return ()
-    stack_of = {}
-    for guard in found:
-        stack_of.setdefault(guard.expression, guard.user_stack)
+    known = {guard.expression: guard for guard in reversed(recording.guards)}
+    nobody = Asker(AskedBy.OTHER, None, None)
     empty = traceback.StackSummary()
     return tuple(
-        ShapeGuard(guard.expr, stack_of.get(guard.expr, empty)) for guard in shape_env.guards
+        known.get(guard.expr) or RawGuard(guard.expr, nobody, empty, str(guard.sloc))
+        for guard in shape_env.guards
     )
 
 
-def _state_guards(output: Any, checked: set[int], function: FunctionType) -> Any:
+def _runtime_asserts(recording: Recording, shape_env: ShapeEnv | None) -> tuple[RawGuard, ...]:
+    """The conditions on sizes without a value: they are nodes of the graph."""
+    if shape_env is None or not shape_env.deferred_runtime_asserts:
+        return ()
+    kept = {guard.expr for guard in shape_env.guards}
+    found = {guard.expression: guard for guard in reversed(recording.guards)}
+    return tuple(guard for guard in reversed(found.values()) if guard.expression not in kept)
+
+
+def _state_guards(
+    output: Any,
+    checked: set[int],
+    function: FunctionType,
+    *,
+    on_entries: Callable[[Sequence[Any]], None] | None = None,
+) -> Any:
     """A guard manager over model state, Python values, and tensors that only decided a branch.
 
     Sizes, and the tensors of the call that are inputs of the graph, are checked by the runtime.
@@ -282,7 +288,9 @@ def _state_guards(output: Any, checked: set[int], function: FunctionType) -> Any
     # A tensor that only decided a branch is no input of the graph, so nothing else would check it.
     checked &= {id(value) for value in given if isinstance(value, torch.Tensor)}
 
-    def keep(entries: Any) -> list[bool]:
+    def keep(entries: Sequence[Any]) -> list[bool]:
+        if on_entries is not None:
+            on_entries(entries)
         return [_is_state_guard(entry, checked) for entry in entries]
 
     return output.graph_capture_output.build_guards(
@@ -344,7 +352,8 @@ __all__ = [
     "TRACE_ERRORS",
     "ConstraintViolationError",
     "RawCapture",
-    "ShapeGuard",
+    "RawGuard",
+    "Recording",
     "is_error_of_model",
     "mark_backed",
     "mark_unbacked",

@@ -1,0 +1,362 @@
+"""Who asked: every question about sizes that one trace asks, with the code that asked it.
+
+The methods of ShapeEnv that answer such questions are wrapped while a trace runs. From inside them
+the interpreter's frames are walked outwards, to the operator or the Python instruction that is
+being traced. ``TracingContext`` keeps the user's frames, but neither columns nor who asked.
+
+Private names used (torch 2.13.0): ``ShapeEnv._log_guard`` and ``evaluate_expr``,
+``torch._guards.TracingContext``, and the code objects of ``torch._dynamo.symbolic_convert``
+(``generic_jump``'s inner function, ``step``), ``FakeTensorMode._dispatch_impl`` and
+``torch._check``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch._guards import TracingContext
+from torch.fx.experimental import symbolic_shapes
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from explorer.artifacts.common import Expression
+
+# A cached set. Without this line the wrappers below would be torch's idea of the framework's place
+# and stand in its error messages.
+symbolic_shapes.uninteresting_files().add(__file__)
+
+_TORCH = str(Path(torch.__file__).parent)
+_CHECKS = ("_check", "_check_with", "_check_is_size", "_check_value", "_check_index")
+_MARKS = "_dynamo/variables/builder.py"
+"""Where torch checks the bounds and shared ids of marks, with its own ``torch._check``."""
+
+WRAPPED = ("_log_guard", "evaluate_expr")
+"""The methods of ShapeEnv that are wrapped while a trace runs."""
+
+
+class AskedBy(Enum):
+    """The kind of code that asked."""
+
+    BRANCH = "branch"
+    ASSERT = "assert"
+    TORCH_CHECK = "torch._check"
+    INT = "int"
+    OPERATOR = "op"
+    MARKING = "marking"
+    """Torch itself, for the bounds or the shared id of a mark."""
+    INDUCTOR = "inductor"
+    AOT = "aot"
+    OTHER = "other"
+
+
+class _Role(Enum):
+    NONE = 0
+    JUMP = 1
+    STEP = 2
+    OPERATOR = 3
+    CHECK = 4
+    INDUCTOR = 5
+    AOT = 6
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the traced instruction stands.
+
+    Lines are 1-based, columns are 0-based offsets in the line's UTF-8 bytes, as Python has them.
+    """
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    function: str
+
+
+@dataclass(frozen=True, eq=False)
+class Asker:
+    """Who asked one question.
+
+    Attributes:
+        kind: the kind of code.
+        operator: ``aten.view.default``, when an operator asked.
+        position: the Python instruction that was being traced, where there is one.
+    """
+
+    kind: AskedBy
+    operator: str | None
+    position: Position | None
+
+
+@dataclass(frozen=True, eq=False)
+class RawEvaluation:
+    """One question and its answer.
+
+    Attributes:
+        expression: over torch's symbols.
+        result: the answer.
+        asker: who asked.
+        guards_before: how many conditions the environment had.
+        guards_after: how many it has now.
+        user_stack: the user's frames; for a test in Python only.
+    """
+
+    expression: Expression
+    result: Any
+    asker: Asker
+    guards_before: int
+    guards_after: int
+    user_stack: traceback.StackSummary | None
+
+
+@dataclass(frozen=True, eq=False)
+class RawGuard:
+    """One condition when it was made.
+
+    Attributes:
+        expression: over torch's symbols.
+        asker: who asked.
+        user_stack: the user's frames, outermost first.
+        framework: torch's own place, ``file:line in function``.
+    """
+
+    expression: Expression
+    asker: Asker
+    user_stack: traceback.StackSummary
+    framework: str
+
+
+@dataclass(eq=False)
+class Recording:
+    """What was asked in one trace; filled while it runs, so that a failed trace has it as well.
+
+    Attributes:
+        guards: in the order in which they were made; those on sizes without a value became run-time
+            assertions in the graph.
+        evaluations: questions with a size in them, and tests in Python whose answer was known.
+        missing: methods that this torch does not have, so that what they answer is not known.
+    """
+
+    guards: list[RawGuard] = field(default_factory=list)
+    evaluations: list[RawEvaluation] = field(default_factory=list)
+    missing: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def recorded(recording: Recording) -> Iterator[None]:
+    """Inside, the questions that this thread's traces ask are added to ``recording``."""
+    recording.missing = tuple(name for name in WRAPPED if not hasattr(ShapeEnv, name))
+    wrappers = {
+        "_log_guard": _wrap_log_guard,
+        "evaluate_expr": _wrap_evaluate,
+    }
+    owner = threading.get_ident()
+    with contextlib.ExitStack() as stack:
+        asked: list[Expression] = []
+        for name, wrap in wrappers.items():
+            if name not in recording.missing:
+                wrapped = wrap(getattr(ShapeEnv, name), recording, asked, owner)
+                stack.enter_context(patch.object(ShapeEnv, name, wrapped))
+        yield
+
+
+def _wrap_log_guard(
+    original: Callable[..., Any], recording: Recording, asked: list[Expression], owner: int
+) -> Callable[..., Any]:
+    def log_guard(env: Any, prefix: str, guard: Any, forcing_spec: bool = False) -> Any:
+        # A suppressed one is logged and not kept.
+        if not prefix.startswith("eval [guard suppressed]") and threading.get_ident() == owner:
+            # The condition alone does not tell a number that was asked for from a truth value.
+            recording.guards.append(_raw_guard(guard, asked[-1] if asked else guard))
+        return original(env, prefix, guard, forcing_spec=forcing_spec)
+
+    return log_guard
+
+
+def _wrap_evaluate(
+    original: Callable[..., Any], recording: Recording, asked: list[Expression], owner: int
+) -> Callable[..., Any]:
+    evaluations = recording.evaluations
+
+    def evaluate_expr(env: Any, expression: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != owner:
+            return original(env, expression, *args, **kwargs)
+        before = len(env.guards)
+        asked.append(expression)
+        try:
+            result = original(env, expression, *args, **kwargs)
+        except Exception:
+            _add(recording, expression, None, (before, before))
+            raise
+        finally:
+            asked.pop()
+        # `if n:` is the constant True by the time it arrives here.
+        if getattr(expression, "free_symbols", None) or _is_python_test(sys._getframe(1)):
+            evaluation = _evaluation(expression, result, (before, len(env.guards)))
+            evaluations.append(evaluation)
+        return result
+
+    return evaluate_expr
+
+
+def _add(
+    recording: Recording, expression: Expression, result: Any, guards: tuple[int, int]
+) -> None:
+    if getattr(expression, "free_symbols", None):
+        recording.evaluations.append(_evaluation(expression, result, guards))
+
+
+def _evaluation(expression: Expression, result: Any, guards: tuple[int, int]) -> RawEvaluation:
+    asker = who_asked(expression)
+    is_test = asker.kind in (AskedBy.BRANCH, AskedBy.ASSERT, AskedBy.INT)
+    stack = TracingContext.extract_stack() if is_test else None
+    return RawEvaluation(expression, result, asker, guards[0], guards[1], stack)
+
+
+def _raw_guard(guard: Expression, question: Expression) -> RawGuard:
+    asker, framework = who_asked(question), _framework_place()
+    if asker.kind is AskedBy.TORCH_CHECK and framework.startswith(_MARKS):
+        asker = Asker(AskedBy.MARKING, None, None)
+    return RawGuard(guard, asker, TracingContext.extract_stack(), framework)
+
+
+# ----------------------------------------------------------------------------------- walking frames
+
+_ROLES: dict[CodeType, _Role] = {}
+"""What is known of the code objects that were met; they are torch's own and live as long as it."""
+
+_JUMP_DEPTH = 14
+"""Frames between a jump and the question that it asks, at most; 8 in torch 2.13.0."""
+
+
+def _role(code: CodeType) -> _Role:
+    known = _ROLES.get(code)
+    if known is None:
+        known = _role_of(code.co_filename, code.co_name)
+        if code.co_filename.startswith(_TORCH):
+            _ROLES[code] = known
+    return known
+
+
+def _role_of(file: str, name: str) -> _Role:
+    if not file.startswith(_TORCH):
+        return _Role.NONE
+    inside = file[len(_TORCH) :]
+    if inside.startswith("/_inductor/"):
+        return _Role.INDUCTOR
+    if inside.startswith("/_functorch/_aot_autograd/"):
+        return _Role.AOT
+    if inside == "/_dynamo/symbolic_convert.py" and name in ("inner", "step"):
+        return _Role.JUMP if name == "inner" else _Role.STEP
+    if inside.startswith("/_subclasses/fake_tensor") and name == "_dispatch_impl":
+        return _Role.OPERATOR
+    if inside == "/__init__.py" and name in _CHECKS:
+        return _Role.CHECK
+    return _Role.NONE
+
+
+def _is_python_test(frame: FrameType | None) -> bool:
+    """Whether a jump instruction asked, looking a few frames out only: most questions are not."""
+    for _ in range(_JUMP_DEPTH):
+        if frame is None:
+            return False
+        role = _role(frame.f_code)
+        if role is _Role.JUMP:
+            return "inst" in frame.f_locals
+        if role is not _Role.NONE:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def who_asked(question: Expression) -> Asker:
+    """Walks outwards from the caller to the Python instruction that is being traced.
+
+    Args:
+        question: what is asked; a number means that a size becomes a Python int.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    phase: AskedBy | None = None
+    operator, seen = None, set()
+    while frame is not None:
+        role = _role(frame.f_code)
+        if role is _Role.OPERATOR and operator is None:
+            operator = str(frame.f_locals.get("func"))
+        elif role in (_Role.INDUCTOR, _Role.AOT):
+            phase = phase or (AskedBy.INDUCTOR if role is _Role.INDUCTOR else AskedBy.AOT)
+        elif role in (_Role.JUMP, _Role.STEP) and "inst" in frame.f_locals:
+            break
+        seen.add(role)
+        frame = frame.f_back
+    if phase is not None:  # the instruction that ended the graph is no cause
+        return Asker(phase, operator, None)
+    kind = _kind(question, frame, operator, seen)
+    return Asker(kind, operator, None if frame is None else _position(frame))
+
+
+def _kind(
+    question: Expression, frame: FrameType | None, operator: str | None, seen: set[_Role]
+) -> AskedBy:
+    if operator is not None:
+        return AskedBy.OPERATOR
+    if frame is None:
+        return AskedBy.OTHER
+    if _role(frame.f_code) is _Role.JUMP:
+        return AskedBy.ASSERT if "error_msg" in frame.f_locals else AskedBy.BRANCH
+    if _Role.CHECK in seen:
+        return AskedBy.TORCH_CHECK
+    if not (question.is_Relational or question.is_Boolean):
+        return AskedBy.INT
+    return AskedBy.OTHER
+
+
+def _position(frame: FrameType) -> Position | None:
+    local = frame.f_locals
+    positions, code = local["inst"].positions, local["self"].f_code
+    if positions is None or positions.lineno is None:
+        return None
+    return Position(
+        code.co_filename,
+        positions.lineno,
+        positions.col_offset or 0,
+        positions.end_lineno or positions.lineno,
+        positions.end_col_offset or 0,
+        code.co_name,
+    )
+
+
+def _framework_place() -> str:
+    """The innermost frame that torch itself finds interesting."""
+    uninteresting = symbolic_shapes.uninteresting_files()
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename not in uninteresting:
+            file = code.co_filename.removeprefix(_TORCH).lstrip("/")
+            return f"{file}:{frame.f_lineno} in {code.co_name}"
+        frame = frame.f_back
+    return ""
+
+
+__all__ = [
+    "WRAPPED",
+    "AskedBy",
+    "Asker",
+    "Position",
+    "RawEvaluation",
+    "RawGuard",
+    "Recording",
+    "recorded",
+    "who_asked",
+]
