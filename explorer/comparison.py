@@ -11,7 +11,9 @@ import torch
 
 from explorer.artifacts import RunRecord
 from explorer.errors import ExplorerError, InputError
-from explorer.probe import Inputs, inputs_at, sizes_to_compare
+from explorer.example_inputs import copied
+from explorer.model_state import ModelState
+from explorer.probe import inputs_at, sizes_to_compare
 from explorer.report.wording import range_text, shortened, with_short_paths
 from explorer.session import Session
 from explorer.stages import inputs
@@ -110,8 +112,8 @@ def _check(session: Session, sizes: dict[str, int]) -> Check:
         args, kwargs = inputs_at(session, sizes)
     except InputError as error:
         return Check(sizes, Outcome.EAGER_FAILS, problem=_said(error))
-    (args, kwargs), (other_args, other_kwargs) = _copied(args, kwargs), _copied(args, kwargs)
-    state = _State(model)
+    (args, kwargs), (other_args, other_kwargs) = copied(args, kwargs), copied(args, kwargs)
+    state = ModelState(model)
     try:
         expected = _seen(model, args, kwargs, state)
     except Exception as error:  # whatever the user's model raises
@@ -142,43 +144,6 @@ def _served_by(record: RunRecord) -> str:
     return "the one artifact" if record.size_range is None else range_text(record.size_range)
 
 
-def _copied(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Inputs:
-    """The same inputs in other memory, since a model may write to them."""
-    found: list[inputs.TensorLeaf] = inputs.tensor_leaves({"args": args, "kwargs": dict(kwargs)})
-    return inputs.replace_tensors(
-        args, kwargs, {id(leaf.tensor): leaf.tensor.detach().clone() for leaf in found}
-    )
-
-
-class _State:
-    """The buffers of a model, to run it twice from the same state."""
-
-    def __init__(self, model: Callable[..., Any]) -> None:
-        owner = getattr(model, "__self__", model)
-        modules = owner.named_modules() if isinstance(owner, torch.nn.Module) else ()
-        self.buffers = {
-            f"{path}.{name}".strip("."): (module, name, buffer, buffer.detach().clone())
-            for path, module in modules
-            for name, buffer in module.named_buffers(recurse=False)
-            if not buffer.is_inference()
-        }
-
-    def now(self) -> dict[str, torch.Tensor]:
-        """What the buffers hold."""
-        return {
-            f"buffer {path}": getattr(module, name).detach().clone()
-            for path, (module, name, _, _) in self.buffers.items()
-        }
-
-    def restore(self) -> None:
-        """Puts the buffers back: the objects and what they held."""
-        with torch.no_grad():
-            for module, name, buffer, content in self.buffers.values():
-                if getattr(module, name) is not buffer:
-                    setattr(module, name, buffer)
-                buffer.copy_(content)
-
-
 @dataclass(frozen=True, eq=False)
 class _Seen:
     """All that one call shows: the kind of its output, and every tensor that it made or wrote."""
@@ -188,7 +153,7 @@ class _Seen:
 
 
 def _seen(
-    run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], state: _State
+    run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], state: ModelState
 ) -> _Seen:
     """Runs once, with a random state that is the same each time."""
     with torch.no_grad(), torch.random.fork_rng():

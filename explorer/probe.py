@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
 
-from explorer.artifacts import CapturedGraph, Size
+from explorer import example_inputs
+from explorer.artifacts import Size
 from explorer.compilation import Compilation
-from explorer.errors import InputError
+from explorer.example_inputs import Inputs
 from explorer.guards.valid import runs, valid_sizes
 from explorer.session import Session
 from explorer.size_range import SizeRange
-from explorer.stages import inputs
-from explorer.stages.capture import CaptureRequest, call_make_inputs, named_dims
+from explorer.stages.capture import CaptureRequest
 
 SMALL_SIZES = (1, 2, 3, 17, 64)
 """Sizes that are compared beside the edges of the ranges."""
@@ -22,8 +21,6 @@ MOST_TURNING_SIZES = 16
 
 LARGEST_COMPARED_SIZE = 8192
 """Larger sizes are left out of a comparison: eager attention needs gigabytes there."""
-
-Inputs: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def inputs_at(subject: Session | CaptureRequest, sizes: Mapping[str, int]) -> Inputs:
@@ -41,38 +38,8 @@ def inputs_at(subject: Session | CaptureRequest, sizes: Mapping[str, int]) -> In
         InputError: there is no size of that name, or ``make_inputs`` failed.
     """
     if isinstance(subject, Session):
-        request, captured = subject.request, subject.compilation.captured
-    else:
-        request, captured = subject, None
-    leaves, dims = named_dims(request)
-    tensors = {leaf.path: leaf.tensor for leaf in leaves}
-    own_name = {(each.path, each.dim): str(each.name) for each in dims}
-    name_of = own_name | _names_in(captured)
-    _check_names(sizes, {*own_name.values(), *name_of.values()})
-    wanted = {
-        place: sizes.get(name, sizes.get(own_name[place], tensors[place[0]].shape[place[1]]))
-        for place, name in name_of.items()
-    }
-    if request.make_inputs is not None:
-        return call_make_inputs(
-            request.make_inputs, {own_name[place]: size for place, size in wanted.items()}
-        )
-    changed = inputs.resized_tensors(leaves, wanted)
-    return inputs.replace_tensors(request.args, request.kwargs, changed)
-
-
-def _names_in(captured: CapturedGraph | None) -> dict[tuple[str, int], str]:
-    """(path, dim) -> the name of its size, after the model made some dims one size."""
-    if captured is None:
-        return {}
-    return {place: size.name for size in captured.sizes for place in size.sources}
-
-
-def _check_names(sizes: Mapping[str, int], known: set[str]) -> None:
-    for name in sizes:
-        if name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise InputError(f"There is no size named {name!r}; the sizes are {listed}.")
+        return example_inputs.at(subject.request, sizes, captured=subject.compilation.captured)
+    return example_inputs.at(subject, sizes)
 
 
 def sizes_to_compare(compilation: Compilation) -> list[dict[str, int]]:
@@ -116,3 +83,6 @@ def _other_values(size: Size) -> list[int]:
     values = (1, 2, 3, size.hint + 1)
     high = LARGEST_COMPARED_SIZE if size.high is None else size.high
     return [value for value in dict.fromkeys(values) if value <= high]
+
+
+__all__ = ["Inputs", "inputs_at", "sizes_to_compare"]

@@ -1,18 +1,20 @@
-"""Size expressions: as text, as Python source for predicates, and evaluated over many sizes.
+"""Size expressions in, text for people and Python source for predicates out.
 
 Torch writes conditions on sizes in sympy with functions of its own (``FloorDiv``, ``PythonMod``
-...). They are told apart by class name, so that no private module is needed.
+...). They are told apart by class name, so that no private module is needed. Over many sizes at
+once they are evaluated in ``arrays``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import sympy
 
 from explorer.artifacts.common import Expression
+from explorer.guards.arrays import UnknownExpression, evaluate
 
 _INFIX = {
     "Eq": "==",
@@ -38,7 +40,17 @@ _INFIX = {
     "PowByNatural": "**",
     "FloatPow": "**",
 }
-_FOLDED = {"Add": "+", "Mul": "*", "And": "&", "Or": "|", "BitwiseFn_bitwise_and": "&"}
+_FOLDED = {
+    "Add": "+",
+    "Mul": "*",
+    "And": "&",
+    "Or": "|",
+    "BitwiseFn_bitwise_and": "&",
+    "BitwiseFn_bitwise_or": "|",
+    "BitwiseFn_bitwise_xor": "^",
+}
+_MATH = ("sqrt", "cos", "cosh", "sin", "sinh", "tan", "tanh", "asin", "acos", "atan", "exp", "log")
+_MATH += ("asinh", "log2")
 _CALLS = {
     "Max": "_maximum",
     "Min": "_minimum",
@@ -46,24 +58,20 @@ _CALLS = {
     "CeilToInt": "_ceil",
     "FloorToInt": "_floor",
     "TruncToInt": "_trunc",
+    "RoundToInt": "_round",
+    "RoundDecimal": "_round",
+    "TruncToFloat": "_trunc_to_float",
+    "Abs": "_absolute",
     "Where": "_where",
     "CeilDiv": "_ceil_div",
     "ModularIndexing": "_modular_indexing",
 }
 
 
-class UnknownExpression(Exception):
-    """An expression with a symbol or a function that has no meaning here.
-
-    What it says is then not known.
-    """
-
-
 def python_source(expression: Expression | int, names: Mapping[Expression, str]) -> str:
     """The expression as a Python expression over the given variable names.
 
-    It holds for ints and for numpy arrays alike; evaluate it with ``SCALAR_FUNCTIONS`` or
-    ``ARRAY_FUNCTIONS``.
+    Evaluate it with ``SCALAR_FUNCTIONS`` in scope.
 
     Raises:
         UnknownExpression: a free symbol without a name, or an unknown function.
@@ -98,38 +106,12 @@ def _call_source(expression: Expression, arguments: list[str]) -> str:
         return f"_not({arguments[0]})"
     if name == "Pow" and expression.args[1].is_Integer and int(expression.args[1]) >= 0:
         return f"({arguments[0]} ** {arguments[1]})"
+    if name.removeprefix("OpaqueUnaryFn_") in _MATH and name.startswith("OpaqueUnaryFn_"):
+        return f"_math_{name.removeprefix('OpaqueUnaryFn_')}({arguments[0]})"
     if name in _CALLS:
         return f"{_CALLS[name]}({', '.join(arguments)})"
     raise UnknownExpression(f"{name} in {expression}")
 
-
-def _fold_minimum(*values: Any) -> Any:
-    result = values[0]
-    for value in values[1:]:
-        result = np.minimum(result, value)
-    return result
-
-
-def _fold_maximum(*values: Any) -> Any:
-    result = values[0]
-    for value in values[1:]:
-        result = np.maximum(result, value)
-    return result
-
-
-ARRAY_FUNCTIONS: Mapping[str, Any] = {
-    "_maximum": _fold_maximum,
-    "_minimum": _fold_minimum,
-    "_not": np.logical_not,
-    "_to_float": lambda value: np.asarray(value, dtype=np.float64),
-    "_ceil": lambda value: np.asarray(np.ceil(value)).astype(np.int64),
-    "_floor": lambda value: np.asarray(np.floor(value)).astype(np.int64),
-    "_trunc": lambda value: np.asarray(np.trunc(value)).astype(np.int64),
-    "_where": np.where,
-    "_ceil_div": lambda a, b: -(-a // b),
-    "_modular_indexing": lambda base, divisor, modulus: (base // divisor) % modulus,
-}
-"""What ``python_source`` calls, for numpy arrays."""
 
 SCALAR_FUNCTIONS: Mapping[str, Any] = {
     "_maximum": max,
@@ -139,44 +121,15 @@ SCALAR_FUNCTIONS: Mapping[str, Any] = {
     "_ceil": lambda value: int(-(-value // 1)),
     "_floor": lambda value: int(value // 1),
     "_trunc": int,
+    "_round": round,
+    "_trunc_to_float": lambda value: float(int(value)),
+    "_absolute": abs,
     "_where": lambda condition, a, b: a if condition else b,
     "_ceil_div": lambda a, b: -(-a // b),
     "_modular_indexing": lambda base, divisor, modulus: (base // divisor) % modulus,
+    **{f"_math_{name}": getattr(math, name) for name in _MATH},
 }
-"""What ``python_source`` calls, for ints."""
-
-
-def evaluate(expression: Expression | int, sizes: Mapping[Expression, Any]) -> Any:
-    """The value of an expression at some sizes; numpy int64 arrays give an array.
-
-    A division by zero counts as false in a condition: numpy would quietly answer 0.
-
-    Raises:
-        UnknownExpression: see ``python_source``.
-    """
-    names = {symbol: f"size_{number}" for number, symbol in enumerate(sizes)}
-    source = python_source(expression, names)
-    scope = {"__builtins__": {}, **ARRAY_FUNCTIONS}
-    scope |= {names[symbol]: value for symbol, value in sizes.items()}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Only names made here, numbers and operators: python_source writes nothing else.
-        value = eval(source, scope)
-    return value & _divisors_nonzero(expression, sizes) if _is_condition(expression) else value
-
-
-def _is_condition(expression: Expression | int) -> bool:
-    return isinstance(expression, sympy.logic.boolalg.Boolean) and not expression.is_Symbol
-
-
-def _divisors_nonzero(expression: Expression | int, sizes: Mapping[Expression, Any]) -> Any:
-    defined: Any = True
-    for part in sympy.preorder_traversal(expression):
-        name = type(part).__name__
-        if name in ("FloorDiv", "CleanDiv", "Mod", "PythonMod", "IntTrueDiv", "CeilDiv") and (
-            part.args[1].free_symbols
-        ):
-            defined = defined & (evaluate(part.args[1], sizes) != 0)
-    return defined
+"""What ``python_source`` calls."""
 
 
 def expression_text(expression: Expression | int, names: Mapping[Expression, str]) -> str:
@@ -201,3 +154,6 @@ def _closes_at_end(text: str) -> bool:
         if depth == 0:
             return position == len(text) - 1
     return False
+
+
+__all__ = ["SCALAR_FUNCTIONS", "UnknownExpression", "evaluate", "expression_text", "python_source"]

@@ -6,7 +6,8 @@ Capture at 1 and compare.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sympy
@@ -15,9 +16,48 @@ from torch import fx
 
 from explorer.artifacts import InputKind, NormalisedGraph
 from explorer.artifacts.common import Expression
+from explorer.config import CompilationConfig
+from explorer.counters import counters
+from explorer.errors import CaptureError, InputError
+from explorer.stages.capture import call_at, capture
 from explorer.stages.graphs import example_value, is_tuple_getitem, placeholders
+from explorer.stages.normalise import normalise
 from explorer.stages.op_names import canonical_name
 from explorer.torch_private import ops
+
+
+def settle(
+    normalised: NormalisedGraph, config: CompilationConfig, ones: Collection[str]
+) -> str | None:
+    """Captures at size 1 and compares with the general graph.
+
+    Args:
+        normalised: the general graph; its capture knows what it was asked for.
+        config: as the capture reads it.
+        ones: names of the sizes that are 1.
+
+    Returns:
+        None when the general graph is the same program there, else what differs, in words.
+    """
+    request = normalised.captured.request
+    if request is None:
+        return "it was captured by hand, so it cannot be captured again"
+    fixed = dict.fromkeys(sorted(ones), 1)
+    dims = {
+        source: 1
+        for size in normalised.captured.sizes
+        if size.name in fixed
+        for source in size.sources
+    }
+    counters.add("captured")
+    try:
+        with warnings.catch_warnings():
+            # torch.cond says that its test is a constant; at one size it is.
+            warnings.simplefilter("ignore", UserWarning)
+            special = capture(request, config, fixed_dims=dims)
+    except (CaptureError, InputError) as error:
+        return f"it cannot be captured there: {error}"
+    return same_at(normalised, normalise(special), fixed, call_at(request, dims))
 
 
 def same_at(
@@ -157,7 +197,7 @@ class _Program:
         if node.op == "get_attr":
             return ("attribute", node.meta.get("attribute"))
         only_sizes = all(_is_size(each) for each in node.all_input_nodes)
-        if size is not None and only_sizes:
+        if size is not None and (only_sizes or self._is_known(node)):
             return size
         if only_sizes and node.all_input_nodes and example_value(node) is None and not node.users:
             return None  # a run-time assertion on sizes: what it demands held at both captures
@@ -193,6 +233,10 @@ class _Program:
         if isinstance(value, torch.SymInt | torch.SymBool):
             return str(value.node.expr.xreplace(self.values))
         return None
+
+    def _is_known(self, node: fx.Node) -> bool:
+        """Whether a size that is read off a tensor follows from the sizes of the inputs."""
+        return example_value(node).node.expr.free_symbols <= self.values.keys()
 
     def _plain(self, value: Any, position: Mapping[fx.Node, Any]) -> Any:
         if isinstance(value, fx.Node):

@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.artifacts import CapturedGraph, Size
 from explorer.artifacts.common import Expression
-from explorer.guards.expression import UnknownExpression, evaluate
+from explorer.guards.arrays import ArrayEvaluator, UnknownExpression
 from explorer.size_range import SizeRange, interval_text
 
 LARGEST_ENUMERATION = 2**20
@@ -46,10 +46,10 @@ def holds(
         others: values of the other symbols.
     """
     result = np.ones(sizes.shape, dtype=bool)
-    points = {symbol: sizes, **{other: np.int64(value) for other, value in others.items()}}
+    evaluator = ArrayEvaluator({symbol: sizes, **others})
     for condition in conditions:
         try:
-            result &= np.broadcast_to(np.asarray(evaluate(condition, points), bool), sizes.shape)
+            result &= np.broadcast_to(evaluator.holds(condition), sizes.shape)
         except UnknownExpression:
             result &= False
     return result
