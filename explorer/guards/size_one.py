@@ -197,10 +197,12 @@ class _Program:
         if node.op == "get_attr":
             return ("attribute", node.meta.get("attribute"))
         only_sizes = all(_is_size(each) for each in node.all_input_nodes)
-        if size is not None and (only_sizes or self._is_known(node)):
+        if size is not None and only_sizes:
             return size
         if only_sizes and node.all_input_nodes and example_value(node) is None and not node.users:
             return None  # a run-time assertion on sizes: what it demands held at both captures
+        if canonical_name(node).startswith("aten::sym_size") and _is_only_asserted(node):
+            return None  # an unbacked size that ``torch.cond`` gave its result
         chosen = self._chosen_branch(node, position)
         if chosen is not None:
             return chosen
@@ -234,10 +236,6 @@ class _Program:
             return str(value.node.expr.xreplace(self.values))
         return None
 
-    def _is_known(self, node: fx.Node) -> bool:
-        """Whether a size that is read off a tensor follows from the sizes of the inputs."""
-        return example_value(node).node.expr.free_symbols <= self.values.keys()
-
     def _plain(self, value: Any, position: Mapping[fx.Node, Any]) -> Any:
         if isinstance(value, fx.Node):
             return position[value]
@@ -257,3 +255,12 @@ class _Program:
 
 def _is_size(node: fx.Node) -> bool:
     return isinstance(example_value(node), torch.SymInt | torch.SymBool)
+
+
+def _is_only_asserted(node: fx.Node) -> bool:
+    """Whether a size is read for nothing but run-time assertions."""
+    for user in node.users:
+        is_assertion = example_value(user) is None and not user.users
+        if not is_assertion and not (_is_size(user) and _is_only_asserted(user)):
+            return False
+    return True
