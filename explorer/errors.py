@@ -21,6 +21,32 @@ class CaptureError(ExplorerError):
     """Step 1: the model could not be captured as one graph."""
 
 
+class SpecializedDim(CaptureError):
+    """A dim that was asked to be dynamic became a constant.
+
+    Attributes:
+        path: of the tensor, or None where torch does not say.
+        dim: the dim, or None.
+        value: the constant, or None where it is not known.
+        location: the line that fixed it, a ``SourceLocation``, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        dim: int | None = None,
+        value: int | None = None,
+        location: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.dim = dim
+        self.value = value
+        self.location = location
+
+
 class NormaliseError(ExplorerError):
     """Step 2: a value of the graph has no normal form."""
 

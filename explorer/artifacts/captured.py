@@ -33,6 +33,7 @@ class CapturedGraph:
         hints: size name -> size of the example that was traced.
         outside: paths of tensors that the graph does not take, but whose sizes its conditions read.
         thread_state: settings of the thread under which it was traced, as (name, value).
+        runtime_asserts: conditions on sizes that the graph tests itself, when it runs.
         value_guards: conditions on Python values: ints, flags, strings, attributes of modules.
         branch_sites: tests in the user's source that depend on sizes, in source order.
         specializations: inputs that became constants, or tied to one another.
@@ -54,6 +55,7 @@ class CapturedGraph:
     hints: Mapping[str, int] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
     thread_state: tuple[tuple[str, Any], ...] = ()
+    runtime_asserts: tuple[GuardRecord, ...] = ()
     value_guards: tuple[GuardRecord, ...] = ()
     branch_sites: tuple[BranchSite, ...] = ()
     specializations: tuple[Specialization, ...] = ()

@@ -76,7 +76,6 @@ class GuardRecord:
         framework: torch's own place, ``file:line in function``; for display.
         phase: when it was made.
         runtime_assert: whether the graph tests it itself.
-        implied_by: indices in ``CapturedGraph.guards`` of conditions from which it follows.
         operators: for ZERO_ONE, the operators that asked whether the size is 1.
         piece: for INDUCTOR, the artifact that relies on it: ``B 9–64``.
         value: for VALUE, what it was at capture.
@@ -92,7 +91,6 @@ class GuardRecord:
     framework: str | None = None
     phase: Phase = Phase.DYNAMO
     runtime_assert: bool = False
-    implied_by: tuple[int, ...] = ()
     operators: tuple[str, ...] = ()
     piece: str | None = None
     value: object = None

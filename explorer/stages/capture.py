@@ -5,34 +5,28 @@ from __future__ import annotations
 import dataclasses
 import keyword
 import re
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-import sympy
 import torch
 from torch import fx
 
 from explorer.artifacts import (
     CapturedGraph,
     GraphInput,
-    GuardOrigin,
-    GuardRecord,
     InputKind,
-    Size,
-    SourceLocation,
     UserTensor,
 )
 from explorer.artifacts.common import Expression
 from explorer.config import CompilationConfig, DynamicShapesType
 from explorer.errors import CaptureError, ConfigError, InputError
-from explorer.guards.expression import expression_text
+from explorer.guards.collect import collect
 from explorer.stages import effects, inputs
+from explorer.stages.capture_errors import grown_text, specialised_dim, trace_error_text
+from explorer.stages.capture_sizes import independent_sizes
 from explorer.stages.graphs import (
-    OUR_FOLDER,
-    TORCH_FOLDER,
     dotted_path,
     example_value,
     expression_of,
@@ -109,19 +103,10 @@ def capture(
     raw = _trace(model, args, kwargs, leaves, live, config)
     if isinstance(raw, _ModelRaised):
         if other_sizes:
-            raise InputError(_grown_text(other_sizes, raw.error)) from raw.error
+            raise InputError(grown_text(other_sizes, raw.error)) from raw.error
         raise raw.error
     found = _captured(model, raw, leaves, live, named, state)
     return dataclasses.replace(found, request=request)
-
-
-def _grown_text(sizes: Mapping[tuple[str, int], int], error: BaseException) -> str:
-    grown = ", ".join(f"{path}.size({dim}) = {size}" for (path, dim), size in sizes.items())
-    return (
-        f"A dynamic dim cannot be captured at size 0 or 1, so the example was tried at {grown}, "
-        f"where the model fails: {error}. Give an example with a larger size, leave the dim "
-        "static, or pass make_inputs."
-    )
 
 
 def call_at(
@@ -302,7 +287,7 @@ def _trace(
             checked=[leaf.tensor for leaf in leaves],
         )
     except dynamo.ConstraintViolationError as error:
-        raise CaptureError(_specialised_text(error, recording.guards, dims)) from error
+        raise specialised_dim(error, recording, dims) from error
     except (*dynamo.MODEL_ERRORS, *dynamo.TRACE_ERRORS) as error:
         failed = error
     # Outside the handler, so that what the model raises carries no trace of torch's.
@@ -310,7 +295,7 @@ def _trace(
         raised = _error_of_eager(model, args, kwargs)
         if raised is not None:
             return _ModelRaised(raised)
-    raise CaptureError(_trace_error_text(failed)) from failed
+    raise CaptureError(trace_error_text(failed)) from failed
 
 
 def _error_of_eager(
@@ -330,79 +315,6 @@ class _ModelRaised:
     """The model itself failed on the inputs that were to be captured."""
 
     error: Exception
-
-
-# -------------------------------------------------------------------------------------- error texts
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def _user_place(stack: traceback.StackSummary | None) -> SourceLocation | None:
-    for frame in reversed(stack or []):
-        if not frame.filename.startswith((TORCH_FOLDER, OUR_FOLDER)):
-            return SourceLocation(frame.filename, frame.lineno or 0, frame.name, frame.line or "")
-    return None
-
-
-def _at(place: SourceLocation | None) -> str:
-    return f" at {place}: {place.text}" if place else ""
-
-
-def _trace_error_text(error: BaseException) -> str:
-    place = _user_place(getattr(error, "real_stack", None)) or _place_in_text(str(error))
-    text = str(error)
-    reason = _first_line(error)
-    hint = ""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith("Hint:"):
-            hint = " " + stripped.removeprefix("Hint:").strip()
-            break
-    if "data-dependent" in text:
-        hint = (
-            " A branch on a value that is not known while tracing cannot be in one graph: use "
-            "torch.where or torch.cond, or move the branch out of the model."
-        )
-    return (
-        f"The model does not trace into one graph{_at(place)} - {reason}.{hint} "
-        f"Running the model without compiling is not affected."
-    ).replace("..", ".")
-
-
-def _place_in_text(text: str) -> SourceLocation | None:
-    from explorer.stages.graphs import frames_of
-
-    for frame in reversed(frames_of(text)):
-        if not frame.file.startswith((TORCH_FOLDER, OUR_FOLDER)):
-            return frame
-    return None
-
-
-def _specialised_text(
-    error: BaseException, guards: list[dynamo.RawGuard], dims: tuple[DynamicDim, ...]
-) -> str:
-    named = next(
-        (each for each in dims if f"{_source_of(each.path)}.size()[{each.dim}]" in str(error)), None
-    )
-    label = f"{named.path}.size({named.dim})" if named else "A dynamic dim"
-    fixing = [guard for guard in guards if isinstance(guard.expression, sympy.Equality)]
-    place = _user_place(fixing[0].user_stack) if fixing else _place_in_text(str(error))
-    constant = re.search(r"constant \((\d+)\)", str(error))
-    value = constant[1] if constant else "one value"
-    return (
-        f"{label} was asked to be dynamic, but the model fixed it to {value}{_at(place)}. Make "
-        "that line independent of the size, capture with another example size, or leave the dim "
-        "static."
-    )
-
-
-def _source_of(path: str) -> str:
-    """Dynamo's name of an input: ``L['batch']['ids']`` for ``batch['ids']``."""
-    root = re.split(r"[\[.]", path, maxsplit=1)[0]
-    return f"L['{root}']{path.removeprefix(root)}"
 
 
 # ------------------------------------------------------------------------------- the captured graph
@@ -427,21 +339,21 @@ def _captured(
         for graph_input, node in zip(graph_inputs, nodes, strict=True)
         if graph_input.kind is InputKind.USER
     }
-    sizes, notes = _sizes(raw, dims, names_of_dim, value_of, leaves)
+    sizes, notes = independent_sizes(raw, dims, names_of_dim, value_of, leaves)
     alias = {torch_symbol: size.symbol for size in sizes for torch_symbol in size.torch_symbols}
-    guards = _guards(raw, sizes, alias, value_of)
     written = effects.written_inputs(graph)
     user_inputs = tuple(
         _user_tensor(graph_input, example_value(node), alias, node in written)
         for graph_input, node in zip(graph_inputs, nodes, strict=True)
         if graph_input.kind is InputKind.USER
     )
+    found = collect(raw, sizes, user_inputs, thread_state)
     return CapturedGraph(
         graph=graph,
         inputs=graph_inputs,
         example_values=raw.example_inputs,
         sizes=sizes,
-        guards=guards,
+        guards=found.guards,
         notes=notes,
         user_inputs=user_inputs,
         raw=raw,
@@ -453,6 +365,12 @@ def _captured(
             )
         ),
         thread_state=thread_state,
+        runtime_asserts=found.runtime_asserts,
+        value_guards=found.value_guards,
+        branch_sites=found.branch_sites,
+        specializations=found.specializations,
+        evaluations=found.evaluations,
+        unknown=found.unknown,
     )
 
 
@@ -530,149 +448,6 @@ def _kind_and_path(
     if "_buffers[" in source:
         return InputKind.BUFFER, path
     return InputKind.OTHER, path
-
-
-def _sizes(
-    raw: dynamo.RawCapture,
-    dims: tuple[DynamicDim, ...],
-    names_of_dim: Mapping[tuple[str, int], str],
-    value_of: Mapping[str, Any],
-    leaves: list[TensorLeaf],
-) -> tuple[tuple[Size, ...], tuple[str, ...]]:
-    """The independent sizes, and what to say about dims that the model unified or does not read."""
-    tensors = {leaf.path: leaf.tensor for leaf in leaves}
-    groups: list[dict[str, Any]] = []
-    notes: list[str] = []
-    inside = [each for each in dims if each.path in value_of]
-    for each in [*inside, *(each for each in dims if each not in inside)]:
-        name = names_of_dim[each.path, each.dim]
-        if each in inside:
-            expression = expression_of(value_of[each.path].shape[each.dim])
-        else:
-            expression = _symbol_outside(raw, each)
-        if expression is None and each not in inside:
-            notes.append(
-                f"{each.path}.size({each.dim}) is not in the graph: the model does not read it"
-            )
-            continue
-        if expression is None or isinstance(expression, int):
-            raise CaptureError(_frozen_text(raw, each, expression))
-        group = next((g for g in groups if g["name"] == name or expression in g["symbols"]), None)
-        if group is None:
-            groups.append(
-                {"name": name, "given": each.name, "symbols": [expression], "sources": []}
-            )
-            group = groups[-1]
-        elif group["name"] != name:
-            notes.append(_unified_text(raw, group, each, name))
-        if group["given"] is None and each.name is not None:
-            group["name"], group["given"] = name, each.name
-        if expression not in group["symbols"]:
-            group["symbols"].append(expression)
-        group["sources"].append((each.path, each.dim))
-        group.setdefault("hint", tensors[each.path].shape[each.dim])
-    return tuple(_size(raw, group) for group in groups), tuple(notes)
-
-
-def _symbol_outside(raw: dynamo.RawCapture, dim: DynamicDim) -> Expression | int | None:
-    """The size of a tensor that is no input of the graph, where a condition reads it; else None."""
-    assert raw.shape_env is not None
-    tested = {symbol for guard in raw.shape_guards for symbol in guard.expression.free_symbols}
-    for source, symbol in dynamo.symbol_sources(raw.shape_env).items():
-        tensor_source, _, index = source.rpartition(".size()")
-        if index == f"[{dim.dim}]" and dotted_path(tensor_source) == dim.path:
-            known = dynamo.replace_symbols(symbol, raw.shape_env)
-            if known.is_number:
-                return int(known)
-            return known if known.free_symbols & tested else None
-    return None
-
-
-def _size(raw: dynamo.RawCapture, group: Mapping[str, Any]) -> Size:
-    symbol = group["symbols"][0]
-    if not isinstance(symbol, sympy.Symbol):
-        path, dim = group["sources"][0]
-        raise CaptureError(
-            f"{path}.size({dim}) was asked to be dynamic, but the model ties it to another size: "
-            f"it is always {symbol}. Mark only the independent size."
-        )
-    assert raw.shape_env is not None
-    low, high = 0, None
-    for each in group["symbols"]:
-        bounds = raw.shape_env.var_to_range.get(each)
-        if bounds is not None:
-            low = max(low, int(bounds.lower)) if bounds.lower.is_Integer else low
-            upper = int(bounds.upper) if bounds.upper.is_Integer else None
-            high = upper if high is None else high if upper is None else min(high, upper)
-    return Size(
-        name=group["name"],
-        sources=tuple(group["sources"]),
-        symbol=symbol,
-        torch_symbols=tuple(group["symbols"]),
-        hint=int(group["hint"]),
-        low=low,
-        high=high,
-        unbacked=str(symbol).startswith("u"),
-    )
-
-
-def _frozen_text(raw: dynamo.RawCapture, dim: DynamicDim, value: int | None) -> str:
-    fixing = [
-        guard
-        for guard in raw.shape_guards
-        if isinstance(guard.expression, sympy.Equality)
-        and any(side.is_number for side in guard.expression.args)
-    ]
-    place = _user_place(fixing[0].user_stack) if fixing else None
-    return (
-        f"{dim.path}.size({dim.dim}) was asked to be dynamic, but the model fixed it to "
-        f"{value}{_at(place)}. Make that line independent of the size, capture with another "
-        "example size, or leave the dim static."
-    )
-
-
-def _unified_text(
-    raw: dynamo.RawCapture, group: Mapping[str, Any], dim: DynamicDim, name: str
-) -> str:
-    first_path, first_dim = group["sources"][0]
-    place = None
-    for guard in raw.shape_guards:
-        if isinstance(guard.expression, sympy.Equality) and not any(
-            side.is_number for side in guard.expression.args
-        ):
-            place = _user_place(guard.user_stack)
-    return (
-        f"{name} ({dim.path}.size({dim.dim})) and {group['name']} ({first_path}.size({first_dim})) "
-        f"are one size: the model demands it{_at(place)}"
-    )
-
-
-def _guards(
-    raw: dynamo.RawCapture,
-    sizes: tuple[Size, ...],
-    alias: Mapping[Expression, Expression],
-    value_of: Mapping[str, Any],
-) -> tuple[GuardRecord, ...]:
-    names = {size.symbol: size.name for size in sizes}
-    records = []
-    assert raw.shape_env is not None
-    for guard in raw.shape_guards:
-        expression = dynamo.replace_symbols(guard.expression, raw.shape_env).xreplace(dict(alias))
-        if expression in (sympy.true, sympy.false) or not expression.free_symbols:
-            continue  # the equality that made two dims one size; the input check compares both dims
-        text = expression_text(expression, names)
-        records.append(
-            GuardRecord(expression, text, GuardOrigin.BRANCH, _user_place(guard.user_stack))
-        )
-    records = list(dict.fromkeys(records))
-    for size in sizes:
-        if size.low > 0:
-            condition = sympy.Ge(size.symbol, size.low, evaluate=False)
-            records.append(GuardRecord(condition, f"{size.name} >= {size.low}", GuardOrigin.RANGE))
-        if size.high is not None:
-            condition = sympy.Le(size.symbol, size.high, evaluate=False)
-            records.append(GuardRecord(condition, f"{size.name} <= {size.high}", GuardOrigin.RANGE))
-    return tuple(records)
 
 
 def _user_tensor(

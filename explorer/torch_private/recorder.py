@@ -105,10 +105,11 @@ class RawEvaluation:
 
     Attributes:
         expression: over torch's symbols.
-        result: the answer.
+        result: the answer; None when the trace failed at it.
         asker: who asked.
         guards_before: how many conditions the environment had.
         guards_after: how many it has now.
+        seen_before: whether the same question had been answered before.
         user_stack: the user's frames; for a test in Python only.
     """
 
@@ -117,6 +118,7 @@ class RawEvaluation:
     asker: Asker
     guards_before: int
     guards_after: int
+    seen_before: bool
     user_stack: traceback.StackSummary | None
 
 
@@ -145,11 +147,13 @@ class Recording:
         guards: in the order in which they were made; those on sizes without a value became run-time
             assertions in the graph.
         evaluations: questions with a size in them, and tests in Python whose answer was known.
+        shape_env: the environment that the questions were put to.
         missing: methods that this torch does not have, so that what they answer is not known.
     """
 
     guards: list[RawGuard] = field(default_factory=list)
     evaluations: list[RawEvaluation] = field(default_factory=list)
+    shape_env: ShapeEnv | None = None
     missing: tuple[str, ...] = ()
 
 
@@ -188,40 +192,39 @@ def _wrap_evaluate(
     original: Callable[..., Any], recording: Recording, asked: list[Expression], owner: int
 ) -> Callable[..., Any]:
     evaluations = recording.evaluations
+    answered: set[Expression] = set()
 
     def evaluate_expr(env: Any, expression: Any, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != owner:
             return original(env, expression, *args, **kwargs)
+        recording.shape_env = env
         before = len(env.guards)
         asked.append(expression)
         try:
             result = original(env, expression, *args, **kwargs)
         except Exception:
-            _add(recording, expression, None, (before, before))
+            if getattr(expression, "free_symbols", None):
+                evaluations.append(_evaluation(expression, None, (before, before), False))
             raise
         finally:
             asked.pop()
         # `if n:` is the constant True by the time it arrives here.
         if getattr(expression, "free_symbols", None) or _is_python_test(sys._getframe(1)):
-            evaluation = _evaluation(expression, result, (before, len(env.guards)))
-            evaluations.append(evaluation)
+            guards = (before, len(env.guards))
+            evaluations.append(_evaluation(expression, result, guards, expression in answered))
+            answered.add(expression)
         return result
 
     return evaluate_expr
 
 
-def _add(
-    recording: Recording, expression: Expression, result: Any, guards: tuple[int, int]
-) -> None:
-    if getattr(expression, "free_symbols", None):
-        recording.evaluations.append(_evaluation(expression, result, guards))
-
-
-def _evaluation(expression: Expression, result: Any, guards: tuple[int, int]) -> RawEvaluation:
+def _evaluation(
+    expression: Expression, result: Any, guards: tuple[int, int], seen_before: bool
+) -> RawEvaluation:
     asker = who_asked(expression)
     is_test = asker.kind in (AskedBy.BRANCH, AskedBy.ASSERT, AskedBy.INT)
     stack = TracingContext.extract_stack() if is_test else None
-    return RawEvaluation(expression, result, asker, guards[0], guards[1], stack)
+    return RawEvaluation(expression, result, asker, *guards, seen_before, stack)
 
 
 def _raw_guard(guard: Expression, question: Expression) -> RawGuard:

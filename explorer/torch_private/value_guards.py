@@ -24,7 +24,6 @@ _TELLING = frozenset(
         "DICT_NOT_CONTAINS",
         "BOOL_MATCH",
         "NONE_MATCH",
-        "TENSOR_MATCH",
         "GRAD_MODE",
     }
 )
