@@ -11,7 +11,8 @@ import sample_models
 from explorer import CompileTarget
 
 FROM_TRANSFORMERS = ("llama", "qwen3", "mixtral", "bert")
-OURS = ("toy_llama", "mixture_of_experts", "branching", "triton_rms_norm")
+OURS = ("toy_llama", "mixture_of_experts", "branching", "remedies", "triton_rms_norm")
+WITHOUT_LAYERS = ("branching", "remedies")
 SIZES = (1, 2, 3, 17, 64)
 
 every_sample = pytest.mark.parametrize("name", OURS + FROM_TRANSFORMERS)
@@ -45,7 +46,7 @@ def test_plain_model_runs_at_each_size(make_sample, run_eagerly, name, size):
 
 @every_sample
 def test_plain_model_runs_at_its_max_size(make_sample, run_eagerly, name):
-    sample = make_sample(name, **({} if name == "branching" else {"layers": 1}))
+    sample = make_sample(name, **({} if name in WITHOUT_LAYERS else {"layers": 1}))
     run_eagerly(sample, sample.config.max_size)
 
 
@@ -76,7 +77,7 @@ def test_model_is_ready_for_inference(make_sample, name):
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", [each for each in OURS if each != "branching"])
+@pytest.mark.parametrize("name", [each for each in OURS if each not in WITHOUT_LAYERS])
 def test_a_model_needs_a_layer(make_sample, name):
     with pytest.raises(ValueError, match="layers must be at least 1, not 0"):
         make_sample(name, layers=0)
