@@ -44,6 +44,8 @@ class GuardPolicy(Enum):
     """Nothing: the graph runs and may answer wrongly, as in vLLM."""
     CHECK = "check"
     """GuardViolation."""
+    VARIANTS = "variants"
+    """Another graph is captured for such calls, and picked from then on."""
 
 
 class OutOfRange(Enum):
@@ -105,6 +107,7 @@ class CompilationConfig:
         grad: what a call gets whose input requires grad.
         dynamic_shapes: how dynamic dims are marked.
         guard_policy: what a call gets that the captured graph is not valid for.
+        variants_limit: captured graphs of one model under VARIANTS, at most; at least 1.
         dedupe: whether equal pieces share one artifact.
         inductor_config: settings for the Inductor backend, checked against its own list of
             settings.
@@ -120,6 +123,7 @@ class CompilationConfig:
     grad: GradPolicy = GradPolicy.ERROR
     dynamic_shapes: DynamicShapesConfig = field(default_factory=DynamicShapesConfig)
     guard_policy: GuardPolicy = GuardPolicy.CHECK
+    variants_limit: int = 16
     dedupe: bool = True
     inductor_config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -143,6 +147,7 @@ class CompilationConfig:
         _set(self, "out_of_range", _member(OutOfRange, self.out_of_range, "out_of_range"))
         _set(self, "grad", _member(GradPolicy, self.grad, "grad"))
         _set(self, "guard_policy", _member(GuardPolicy, self.guard_policy, "guard_policy"))
+        _sizes((self.variants_limit,), "variants_limit", smallest=1)
         if not isinstance(self.dynamic_shapes, DynamicShapesConfig):
             raise ConfigError(
                 f"dynamic_shapes must be a DynamicShapesConfig, not {self.dynamic_shapes!r}."

@@ -105,6 +105,20 @@ class GuardViolation(RunError):
         self.accepted = accepted
 
 
+class VariantsLimit(RunError):
+    """A model needs more captured graphs than ``variants_limit`` allows.
+
+    Attributes:
+        guard: the condition that makes most of them, in the user's words.
+        source_line: ``file:line`` of the code that made it, or None.
+    """
+
+    def __init__(self, message: str, *, guard: str = "", source_line: str | None = None) -> None:
+        super().__init__(message)
+        self.guard = guard
+        self.source_line = source_line
+
+
 class GradRequired(RunError):
     """An input requires grad, and the compiled model has no backward."""
 

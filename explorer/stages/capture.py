@@ -49,6 +49,8 @@ class CaptureRequest:
         dynamic_arg_dims: see ``compile_model``.
         mark_unbacked_dims: dims that are marked unbacked in every mode, in the same form.
         make_inputs: makes inputs of other sizes, or None.
+        fixed_dims: (input path, dim) -> a constant that it becomes instead of dynamic: the model
+            makes it one, or the graph for one size is wanted.
     """
 
     model: Callable[..., Any]
@@ -57,6 +59,7 @@ class CaptureRequest:
     dynamic_arg_dims: Mapping[str, Any] | None = None
     mark_unbacked_dims: Mapping[str, Any] | None = None
     make_inputs: MakeInputs | None = None
+    fixed_dims: Mapping[tuple[str, int], int] = dataclasses.field(default_factory=dict)
 
 
 def capture(
@@ -70,8 +73,7 @@ def capture(
     Args:
         request: the model and its example call.
         config: reads ``dynamic_shapes`` only.
-        fixed_dims: (input path, dim) -> a constant that it becomes instead of dynamic; to probe
-            size 1.
+        fixed_dims: more of the request's ``fixed_dims``; to probe size 1.
 
     Raises:
         InputError: the inputs do not fit.
@@ -87,7 +89,7 @@ def capture(
     if wanted is None:
         wanted = inputs.inferred_dims(function, leaves)
     dims = inputs.dynamic_dims(leaves, names, wanted, request.mark_unbacked_dims)
-    fixed = dict(fixed_dims or {})
+    fixed = {**request.fixed_dims, **(fixed_dims or {})}
     named = _with_names(dims)
     live = tuple(each for each in dims if (each.path, each.dim) not in fixed)
     other_sizes = inputs.capture_sizes(leaves, live) | fixed
