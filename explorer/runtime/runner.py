@@ -129,11 +129,11 @@ class Runner:
             with torch.inference_mode(
                 False
             ):  # guards compare dispatch keys, which that mode takes away
-                held = self.raw.check_state(scope)
-                reason = None if held else self.raw.explain_state(scope)
+                held = self.raw.state.check(scope)
+                reason = None if held else self.raw.state.explain(scope)
         else:
-            held = self.raw.check_state(scope)
-            reason = None if held else self.raw.explain_state(scope)
+            held = self.raw.state.check(scope)
+            reason = None if held else self.raw.state.explain(scope)
         if reason is None:
             reason = self._watch.problem()
         state = thread_state()

@@ -98,8 +98,8 @@ def _forward_callable() -> None:
 
 def _build_guards() -> None:
     raw = _captured()
-    _expect(raw.check_state({"x": torch.ones(9)}), "the guards refuse a call that fits")
-    _expect(isinstance(raw.explain_state({"x": torch.ones(9)}), str), "check_verbose has no text")
+    _expect(raw.state.check({"x": torch.ones(9)}), "the guards refuse a call that fits")
+    _expect(isinstance(raw.state.explain({"x": torch.ones(9)}), str), "check_verbose has no text")
 
 
 def _hooks() -> None:

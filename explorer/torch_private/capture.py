@@ -2,9 +2,9 @@
 
 Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_capture`` and
 ``get_traced_fn``, ``torch._dynamo.utils.get_metrics_context`` and ``dynamo_timed``,
-``torch._dynamo.config``, ``torch.fx.experimental._config``, ``torch._dynamo.hooks.Hooks``,
+``torch._dynamo.config``, ``torch.fx.experimental._config``,
 ``ShapeEnv.deferred_runtime_asserts``, and of a capture: ``backend_input``,
-``graph_capture_output.build_guards``, ``forward_callable``, ``output_graph``.
+``forward_callable``, ``output_graph``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, cast
@@ -33,12 +33,12 @@ from torch._dynamo.exc import (
     Unsupported,
     UserError,
 )
-from torch._dynamo.hooks import Hooks
 from torch._dynamo.utils import dynamo_timed, get_metrics_context
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, ShapeEnv
 
 from explorer.artifacts.common import Expression
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
+from explorer.torch_private.state_guards import StateGuards, state_guards
 from explorer.torch_private.value_guards import RawValueGuard, plain_records
 
 CAPTURE_LOCK = threading.RLock()
@@ -52,10 +52,6 @@ TRACE_ERRORS = (Unsupported, UncapturedHigherOrderOpError, UserError, TorchDynam
 
 MODEL_ERRORS = (ObservedException, TorchRuntimeError)
 """What a trace raises when the model's own code raised."""
-
-# Guards that the runtime checks itself, or that do not matter to a graph that runs without
-# autograd.
-_GLOBAL_GUARDS = frozenset({"SHAPE_ENV", "GLOBAL_STATE", "GRAD_MODE", "DETERMINISTIC_ALGORITHMS"})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,8 +70,7 @@ class RawCapture:
         function: the Python function that was traced, a ``FunctionType``; a checker would take a
             field of that type for a method.
         receiver: what it is bound to, or None.
-        check_state: call locals -> whether model state and Python values are as at capture.
-        explain_state: call locals -> the first condition that fails, as text.
+        state: what must hold of model state and Python values, to be checked at a call.
         output: torch's own object, to bind calls with.
     """
 
@@ -89,8 +84,7 @@ class RawCapture:
     recording: Recording
     function: Any
     receiver: Any
-    check_state: Callable[[Mapping[str, Any]], bool]
-    explain_state: Callable[[Mapping[str, Any]], str]
+    state: StateGuards
     output: Any
 
     def has_side_effects(self) -> bool:
@@ -199,7 +193,7 @@ def trace(
         dynamo_timed("piecewise_explorer_capture"),
     ):
         output = convert_frame.fullgraph_capture(model, tuple(args), dict(kwargs))
-        manager = _state_guards(
+        guards = state_guards(
             output,
             {id(tensor) for tensor in checked},
             function,
@@ -223,8 +217,7 @@ def trace(
         recording=recording,
         function=function,
         receiver=receiver,
-        check_state=manager.guard_manager.check,
-        explain_state=lambda scope: _failing(manager.guard_manager.check_verbose(scope)),
+        state=guards,
         output=output,
     )
     _clean_up_globals(raw, function.__globals__, names_before)
@@ -270,43 +263,6 @@ def _runtime_asserts(recording: Recording, shape_env: ShapeEnv | None) -> tuple[
     kept = {guard.expr for guard in shape_env.guards}
     found = {guard.expression: guard for guard in reversed(recording.guards)}
     return tuple(guard for guard in reversed(found.values()) if guard.expression not in kept)
-
-
-def _state_guards(
-    output: Any,
-    checked: set[int],
-    function: FunctionType,
-    *,
-    on_entries: Callable[[Sequence[Any]], None] | None = None,
-) -> Any:
-    """A guard manager over model state, Python values, and tensors that only decided a branch.
-
-    Sizes, and the tensors of the call that are inputs of the graph, are checked by the runtime.
-    """
-    backend_input = output.backend_input
-    given = () if backend_input is None else backend_input.example_inputs
-    # A tensor that only decided a branch is no input of the graph, so nothing else would check it.
-    checked &= {id(value) for value in given if isinstance(value, torch.Tensor)}
-
-    def keep(entries: Sequence[Any]) -> list[bool]:
-        if on_entries is not None:
-            on_entries(entries)
-        return [_is_state_guard(entry, checked) for entry in entries]
-
-    return output.graph_capture_output.build_guards(
-        function.__code__, hooks=Hooks(guard_filter_fn=keep)
-    )
-
-
-def _is_state_guard(entry: Any, checked: set[int]) -> bool:
-    if entry.guard_type in _GLOBAL_GUARDS:
-        return False
-    return entry.guard_type != "TENSOR_MATCH" or id(entry.value) not in checked
-
-
-def _failing(info: Any) -> str:
-    parts = info.verbose_code_parts
-    return str(parts[0]) if parts else "a guard that torch does not name"
 
 
 def mark_backed(tensor: torch.Tensor, dim: int) -> None:

@@ -116,9 +116,9 @@ def test_state_guards(change: Any, word: str | None) -> None:
     model, raw, x = traced()
     scope = {"self": model, "x": x, "k": 1}
     change(model, scope)
-    assert raw.check_state(scope) is (word is None)
+    assert raw.state.check(scope) is (word is None)
     if word is not None:
-        assert word in raw.explain_state(scope)
+        assert word in raw.state.explain(scope)
 
 
 def test_error_of_the_model_is_told_from_a_graph_break() -> None:

@@ -1,0 +1,137 @@
+"""Dynamo's guards over model state and Python values: check all, say which fails, keep some.
+
+Private names used (torch 2.13.0): ``torch._dynamo.hooks.Hooks``, of a capture
+``graph_capture_output.build_guards`` and ``backend_input``, and of the guard manager it makes
+``root``, ``check``, ``check_verbose``, ``clone_manager``, ``get_source``, ``get_leaf_guards``,
+``get_child_managers`` and ``get_key_value_managers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch._dynamo.hooks import Hooks
+
+# Guards that the runtime checks itself, or that do not matter to a graph that runs without
+# autograd.
+_GLOBAL_GUARDS = frozenset({"SHAPE_ENV", "GLOBAL_STATE", "GRAD_MODE", "DETERMINISTIC_ALGORITHMS"})
+
+Scope = Mapping[str, Any]
+"""Parameter and closure names -> values, as the traced function sees them."""
+
+
+@dataclass(frozen=True)
+class GuardNode:
+    """What is tested about one value.
+
+    Attributes:
+        source: Dynamo's name of the value: ``L['self']._modules['inner'].scale``.
+        tests: kinds of the tests, such as ``EQUALS_MATCH``.
+        children: the values that are reached through this one.
+    """
+
+    source: str
+    tests: tuple[str, ...]
+    children: tuple[GuardNode, ...]
+
+
+class StateGuards:
+    """The guards of one capture that are not about sizes."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+        self._root = manager.root
+        self.check: Callable[[Scope], bool] = manager.check
+
+    def explain(self, scope: Scope) -> str:
+        """The first test that fails, in torch's words."""
+        return _failing(self._manager.check_verbose(scope))
+
+    def tree(self) -> GuardNode:
+        """What is tested, as a tree of values."""
+        return _node(self._root)
+
+    def only(self, sources: frozenset[str]) -> Callable[[Scope], str | None]:
+        """A check of the values at some sources and of those on the way to them.
+
+        Its result is the first test that fails, or None.
+        """
+        manager = self._clone(sources)
+
+        def problem(scope: Scope) -> str | None:
+            return None if manager.check(scope) else _failing(manager.check_verbose(scope))
+
+        return problem
+
+    def check_of(self, sources: frozenset[str]) -> Callable[[Scope], bool]:
+        """``check`` for the values at some sources; a value counts only when its parents do."""
+        check: Callable[[Scope], bool] = self._clone(sources).check
+        return check
+
+    def _clone(self, sources: frozenset[str]) -> Any:
+        return self._root.clone_manager(lambda node: node.get_source() in sources)
+
+
+def _node(manager: Any) -> GuardNode:
+    tests = tuple(type(each).__name__ for each in manager.get_leaf_guards())
+    return GuardNode(
+        manager.get_source(), tests, tuple(_node(child) for child in _children(manager))
+    )
+
+
+def _children(manager: Any) -> Iterator[Any]:
+    yield from manager.get_child_managers()
+    pairs = getattr(manager, "get_key_value_managers", dict)()
+    for pair in pairs.values():
+        yield from (each for each in pair if each is not None)
+
+
+def state_guards(
+    output: Any,
+    checked: set[int],
+    function: FunctionType,
+    *,
+    on_entries: Callable[[Sequence[Any]], None] | None = None,
+) -> StateGuards:
+    """The guards over model state, Python values, and tensors that only decided a branch.
+
+    Sizes, and the tensors of the call that are inputs of the graph, are checked by the runtime.
+
+    Args:
+        output: what torch's trace returned.
+        checked: ids of tensors of the call that the runtime checks if they are inputs.
+        function: the function that was traced.
+        on_entries: called with the list of all guards, each an entry of a ``guard_filter_fn``.
+    """
+    backend_input = output.backend_input
+    given = () if backend_input is None else backend_input.example_inputs
+    # A tensor that only decided a branch is no input of the graph, so nothing else would check it.
+    checked &= {id(value) for value in given if isinstance(value, torch.Tensor)}
+
+    def keep(entries: Sequence[Any]) -> list[bool]:
+        if on_entries is not None:
+            on_entries(entries)
+        return [_is_state_guard(entry, checked) for entry in entries]
+
+    built = output.graph_capture_output.build_guards(
+        function.__code__, hooks=Hooks(guard_filter_fn=keep)
+    )
+    return StateGuards(built.guard_manager)
+
+
+def _is_state_guard(entry: Any, checked: set[int]) -> bool:
+    if entry.guard_type in _GLOBAL_GUARDS:
+        return False
+    return entry.guard_type != "TENSOR_MATCH" or id(entry.value) not in checked
+
+
+def _failing(info: Any) -> str:
+    parts = info.verbose_code_parts
+    return str(parts[0]) if parts else "a guard that torch does not name"
+
+
+__all__ = ["GuardNode", "Scope", "StateGuards", "state_guards"]
