@@ -1,0 +1,92 @@
+"""What a failed trace knows: the question that had no answer, the names of unbacked sizes, fakes.
+
+Private names used (torch 2.13.0): ``GuardOnDataDependentSymNode.cond``,
+``ShapeEnv._shape_id_to_unbacked_symbol``, ``torch._library.custom_ops.OPDEFS`` with its
+``_abstract_fn``, ``torch._library.simple_registry.singleton``, ``torch._guards.TracingContext``,
+and the text of the warning that ``torch.cond`` gives for a constant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch._guards import TracingContext
+from torch._library.custom_ops import OPDEFS
+from torch._library.simple_registry import singleton
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
+
+from explorer.artifacts.common import Expression
+
+CONSTANT_PREDICATE = "Pred is a Python constant"
+"""How the warning of ``torch.cond`` begins when its test was decided before."""
+
+
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from, each once."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def unanswered_question(error: BaseException) -> Expression | None:
+    """The condition that a trace needed and could not know, or None."""
+    for each in error_chain(error):
+        if isinstance(each, GuardOnDataDependentSymNode):
+            return each.cond
+    return None
+
+
+def unbacked_names(shape_env: ShapeEnv) -> dict[Expression, str]:
+    """Unbacked symbol -> the name that its dim was marked with."""
+    return {symbol: name for name, symbol in shape_env._shape_id_to_unbacked_symbol.items()}
+
+
+def fake_implementation(operator: str) -> Callable[..., Any] | None:
+    """The Python function that stands in for a custom op while tracing, or None.
+
+    Args:
+        operator: ``namespace::name``.
+    """
+    definition = OPDEFS.get(operator)
+    if definition is not None and definition._abstract_fn is not None:
+        return definition._abstract_fn
+    kernel = singleton.find(operator).fake_impl.kernel
+    return None if kernel is None else kernel.func
+
+
+@contextlib.contextmanager
+def constant_predicates(found: list[traceback.StackSummary]) -> Iterator[None]:
+    """Inside, a ``torch.cond`` whose test is a constant adds the user's stack to ``found``.
+
+    Torch only warns then, at a line of its own; that warning is not shown. Warnings are a setting
+    of the process, so hold ``CAPTURE_LOCK``.
+    """
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, *args: Any, **kwargs: Any) -> None:
+            if str(message).startswith(CONSTANT_PREDICATE):
+                found.append(TracingContext.extract_stack())
+            else:
+                shown(message, *args, **kwargs)
+
+        warnings.filterwarnings("always", message=CONSTANT_PREDICATE, category=UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+__all__ = [
+    "CONSTANT_PREDICATE",
+    "constant_predicates",
+    "error_chain",
+    "fake_implementation",
+    "unanswered_question",
+    "unbacked_names",
+]
