@@ -81,12 +81,24 @@ class DynamicShapesConfig:
 
     Attributes:
         type: the kind of mark.
+        evaluate_guards: as in vLLM: evaluate only the conditions on sizes, whatever the policy,
+            and fail the call where one does not hold; sizes 0 and 1 are not looked at.
     """
 
     type: DynamicShapesType = DynamicShapesType.BACKED
+    evaluate_guards: bool = False
 
     def __post_init__(self) -> None:
         _set(self, "type", _member(DynamicShapesType, self.type, "dynamic_shapes.type"))
+        if not isinstance(self.evaluate_guards, bool):
+            raise ConfigError(
+                f"evaluate_guards must be True or False, not {self.evaluate_guards!r}."
+            )
+        if self.evaluate_guards and self.type is DynamicShapesType.UNBACKED:
+            raise ConfigError(
+                "evaluate_guards has nothing to evaluate with dynamic_shapes.type UNBACKED: "
+                "unbacked sizes add no guards. Use BACKED, or leave it out."
+            )
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,11 @@ class CompilationConfig:
         if not isinstance(self.dynamic_shapes, DynamicShapesConfig):
             raise ConfigError(
                 f"dynamic_shapes must be a DynamicShapesConfig, not {self.dynamic_shapes!r}."
+            )
+        if self.dynamic_shapes.evaluate_guards and self.guard_policy is GuardPolicy.VARIANTS:
+            raise ConfigError(
+                "evaluate_guards fails a call that guard_policy=GuardPolicy.VARIANTS would capture "
+                "another graph for: choose one of them."
             )
         if not isinstance(self.dedupe, bool):
             raise ConfigError(f"dedupe must be True or False, not {self.dedupe!r}.")

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from explorer.artifacts.common import Size
+from explorer.artifacts.guards import GuardRecord
 from explorer.artifacts.unique import UniquePieces
 from explorer.size_range import SizeRange
 
@@ -35,6 +36,7 @@ class Artifact:
         origin: compiled now, or reused.
         key: digest over everything that it depends on.
         guards: conditions on sizes that the compiler added, as text.
+        guard_records: the same with torch's place that made them.
         callable: list of flat inputs -> sequence of outputs.
         backend: name of the backend that made it.
         notes: what a user should know, one sentence each.
@@ -55,6 +57,7 @@ class Artifact:
     notes: tuple[str, ...] = ()
     code: str = ""
     from_torch_cache: bool = False
+    guard_records: tuple[GuardRecord, ...] = ()
 
     def generated_code(self) -> str:
         """What the backend wrote; empty when it does not say."""

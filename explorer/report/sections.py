@@ -31,9 +31,15 @@ LONG_TABLE = 30
 """A table with more rows is closed at first."""
 
 _GUARD_MAKERS = {
-    "shape": "a test on sizes in the model",
-    "range": "the capture, which sets small sizes apart",
-    "declared": "names that you gave",
+    "branch": "a test in the model",
+    "assert": "an assert in the model",
+    "torch._check": "torch._check in the model",
+    "int": "a size that is needed as a number",
+    "op": "an operator",
+    "range": "the capture: bounds that follow from the tests",
+    "zero_one": "the framework, which sets sizes 0 and 1 apart",
+    "declared": "names or marks that you gave",
+    "other": "torch",
 }
 _LETTER = Column("unique_id", "piece", kind="letter")
 GROUPS = (
@@ -73,6 +79,7 @@ _PIECES = (
 GUARDS = (
     Column("text", "condition", kind="code"),
     Column("origin", "made by", lambda origin: _GUARD_MAKERS[origin]),
+    Column("at_run_time", "at run time"),
     Column("place", "at", kind="code"),
     Column("code", "line", kind="code"),
 )
@@ -214,7 +221,7 @@ def _artifact_section(compilation: Compilation) -> str:
 
 def guard_rows(compilation: Compilation) -> list[dict[str, Any]]:
     """The conditions on sizes, with file and line in one column."""
-    rows = views.guard_rows(compilation)
+    rows = views.size_guard_rows(compilation)
     return [row | {"place": f"{row['file']}:{row['line']}" if row["file"] else ""} for row in rows]
 
 
@@ -223,11 +230,13 @@ def _guard_section(compilation: Compilation) -> str:
     policy = compilation.config.guard_policy.name
     if not rows:
         return section("guards", "Conditions on sizes", "None: the graph is right at every size.")
-    text = f"The captured graph is right only where all of these hold. Policy {policy}: " + (
-        "a call where one does not raises an error that names it."
-        if policy == "CHECK"
-        else "calls are not checked, and may get a wrong result where one does not."
-    )
+    policy_text = {
+        "CHECK": "a call where one does not raises an error that names it.",
+        "VARIANTS": "a call where one does not is served by another captured graph.",
+        "DROP": "calls are not checked, and may get a wrong result where one does not.",
+    }[policy]
+    text = f"The captured graph is right only where all of these hold. Policy {policy}: "
+    text += policy_text
     text += (
         " Size 1 is settled by a capture of its own when it is first called; "
         "size 0 runs the model as it is."

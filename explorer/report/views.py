@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 from explorer.artifacts import Artifact, ArtifactOrigin, InputKind, Piece, PieceKind, UniquePiece
+from explorer.guards.listing import all_guards, enforcement_of
 from explorer.report.folding import SPLITTING_MARK, Run, fold
 from explorer.report.graph_parts import Naming, is_size
 from explorer.report.graph_view import graph_view
@@ -249,20 +250,33 @@ def skipped_rows(compilation: Compilation) -> list[Row]:
 
 
 def guard_rows(compilation: Compilation) -> list[Row]:
-    """One row per condition on sizes that the captured graph relies on."""
+    """One row per condition that the compilation relies on, with who made it and where."""
     rows = []
-    for guard in compilation.captured.guards:
+    for guard in all_guards(compilation):
         location = guard.location
         rows.append(
             {
                 "text": guard.text,
                 "origin": guard.origin.value,
+                "at_run_time": enforcement_of(guard, compilation.config).value,
+                "reads": ", ".join(guard.sources),
                 "file": short_path(location.file) if location else None,
                 "line": location.line if location else None,
+                "column": location.column if location else None,
                 "code": location.text if location else "",
+                "op": guard.operator or "",
+                "phase": guard.phase.value,
+                "piece": guard.piece or "",
+                "framework": guard.framework or "",
             }
         )
     return rows
+
+
+def size_guard_rows(compilation: Compilation) -> list[Row]:
+    """The rows of ``guard_rows`` for the conditions on sizes that the trace made."""
+    count = len(compilation.captured.guards) + len(compilation.captured.runtime_asserts)
+    return guard_rows(compilation)[:count]
 
 
 def timing_rows(compilation: Compilation) -> list[Row]:
@@ -358,6 +372,7 @@ __all__ = [
     "range_text",
     "ranges_text",
     "rewrite_rows",
+    "size_guard_rows",
     "sizes_text",
     "skipped_rows",
     "splitting_names",

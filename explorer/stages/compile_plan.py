@@ -29,11 +29,14 @@ class WantedArtifact:
         unique_id: of which piece.
         size_range: dispatch sizes; None for a piece that does not depend on the dispatch size.
         key: digest over all that it depends on; equal keys can share an artifact.
+        own_key: the same with the capture's conditions: for an artifact whose compiler relied on
+            some of them although the key leaves them out.
     """
 
     unique_id: str
     size_range: SizeRange | None
     key: str
+    own_key: str = ""
 
     @property
     def label(self) -> str:
@@ -136,9 +139,20 @@ def _wanted(
         str(size_range),
         backend.identity(),
         config.guard_policy is GuardPolicy.DROP,
+        knows_conditions(config),
         len(other_bounds),
         torch.__version__,
         str(torch.get_default_dtype()),
     )
     key = hashlib.sha256(repr(factors).encode()).hexdigest()
-    return WantedArtifact(piece.unique_id, size_range, key)
+    conditions = tuple(guard.text for guard in captured.guards)
+    own_key = hashlib.sha256(repr((key, conditions)).encode()).hexdigest()
+    return WantedArtifact(piece.unique_id, size_range, key, own_key)
+
+
+def knows_conditions(config: CompilationConfig) -> bool:
+    """Whether compiled code may rely on the capture's conditions.
+
+    Variants share artifacts, and each has conditions of its own.
+    """
+    return config.guard_policy is not GuardPolicy.VARIANTS

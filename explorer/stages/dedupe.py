@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import sympy
@@ -60,7 +61,22 @@ class Record:
     fingerprint: str
 
 
-def dedupe(split: SplitGraph, *, enabled: bool = True, dispatch: str | None = None) -> UniquePieces:
+class SizeFacts(Enum):
+    """What the compile step may know of sizes, and so what makes pieces differ."""
+
+    RELIED_ON = "relied on"
+    """The bounds and conditions of the capture."""
+    LEFT_OUT = "left out"
+    """Nothing but the range: pieces of captures with other conditions can be the same."""
+
+
+def dedupe(
+    split: SplitGraph,
+    *,
+    enabled: bool = True,
+    dispatch: str | None = None,
+    facts: SizeFacts = SizeFacts.RELIED_ON,
+) -> UniquePieces:
     """Groups equal compiled pieces.
 
     Args:
@@ -68,11 +84,13 @@ def dedupe(split: SplitGraph, *, enabled: bool = True, dispatch: str | None = No
         enabled: False keeps every compiled piece by itself.
         dispatch: name of the size that picks the range; a piece that depends on another size is
             not the same.
+        facts: whether what is known of sizes makes a difference.
     """
     groups: dict[str, list[Piece]] = {}
     for piece in split.pieces:
         if piece.kind is PieceKind.COMPILED:
-            fingerprint = record_of(piece, split.normalised.captured, dispatch).fingerprint
+            record = record_of(piece, split.normalised.captured, dispatch, facts)
+            fingerprint = record.fingerprint
             key = fingerprint if enabled else f"{fingerprint}/{piece.index}"
             groups.setdefault(key, []).append(piece)
     unique_pieces = []
@@ -102,11 +120,16 @@ def unique_label(number: int) -> str:
 # --------------------------------------------------------------------------------------- the record
 
 
-def record_of(piece: Piece, captured: CapturedGraph, dispatch: str | None) -> Record:
+def record_of(
+    piece: Piece,
+    captured: CapturedGraph,
+    dispatch: str | None,
+    size_facts: SizeFacts = SizeFacts.RELIED_ON,
+) -> Record:
     """The canonical record of a piece."""
     writer = _RecordWriter(captured, dispatch)
     nodes = writer.graph_record(piece.graph)
-    facts = writer.facts()
+    facts = writer.facts() if size_facts is SizeFacts.RELIED_ON else writer.roles()
     return Record(
         nodes=nodes,
         facts=tuple(facts),
@@ -278,9 +301,15 @@ class _RecordWriter:
         guards = {
             ("guard", self._expression_text(guard.expression)): guard.text
             for guard in self.captured.guards
-            if not guard.is_bound and guard.expression.free_symbols <= own
+            if guard.expression is not None
+            and not guard.is_bound
+            and guard.expression.free_symbols <= own
         }
         return found | dict(sorted(guards.items()))
+
+    def roles(self) -> dict[tuple[Any, ...], str]:
+        """Which of the piece's own sizes picks the range, and nothing else of them."""
+        return {(*fact[:2],): text for fact, text in self.facts().items() if fact[0] != "guard"}
 
 
 def _lazy_bits(value: Any) -> tuple[bool, bool] | None:

@@ -17,6 +17,9 @@ import torch
 from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
+    GuardOrigin,
+    GuardRecord,
+    Phase,
     Piece,
     Size,
     UniquePieces,
@@ -42,11 +45,11 @@ from explorer.guards.valid import (
 from explorer.size_range import SizeRange
 from explorer.stages import effects
 from explorer.stages.backends import Backend, EagerBackend, resolve_backend
-from explorer.stages.compile_plan import WantedArtifact, dispatch_size
+from explorer.stages.compile_plan import WantedArtifact, dispatch_size, knows_conditions
 from explorer.stages.graphs import example_value, expression_of, placeholders
 from explorer.stages.split import size_symbols
 from explorer.torch_private import ops
-from explorer.torch_private.shapes import Bounds, FreshInputs, fresh_inputs
+from explorer.torch_private.shapes import AddedGuard, Bounds, FreshInputs, fresh_inputs
 
 _DEEPEST_SPLIT = 8
 
@@ -68,7 +71,7 @@ class PieceCompiler:
 
         It is one, or several where the compiler's own guards cut the range.
         """
-        known = memory.get(wanted.key)
+        known = memory.get(wanted.key) or memory.get(wanted.own_key)
         if known:
             counters.add("reused", len(known))
             return [
@@ -100,6 +103,9 @@ class PieceCompiler:
         depth: int,
     ) -> list[Artifact]:
         artifact, added = self._compile_once(piece, wanted, size_range, fixed)
+        if added and not knows_conditions(self.config):
+            # It is right for this capture's sizes, not for those of every capture with the key.
+            artifact = dataclasses.replace(artifact, key=wanted.own_key)
         of_dispatch, of_others = self._by_size(added, size_range)
         if of_others:
             artifact = self._guarded(piece, artifact, of_others)
@@ -171,8 +177,8 @@ class PieceCompiler:
             raise CompileError(self._failure_text(piece, wanted, size_range, error)) from error
         seconds = time.perf_counter() - started
         counters.add("compiled")
-        added = fresh.added_guards()
-        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
+        records = self._guard_records(fresh.added_guards(), f"{wanted.unique_id} {size_range}")
+        added = tuple(record.expression for record in records)
         artifact = Artifact(
             unique_id=wanted.unique_id,
             size_range=size_range,
@@ -181,14 +187,31 @@ class PieceCompiler:
             bytes=_bytes_of(backend, function),
             origin=ArtifactOrigin.COMPILED,
             key=wanted.key,
-            guards=tuple(expression_text(condition, names) for condition in added),
+            guards=tuple(record.text for record in records),
             callable=_boxed(function),
             backend=backend.name,
             notes=(reason,) if reason else (),
             code=_code_of(backend, function),
             from_torch_cache=getattr(function, "from_torch_cache", False),
+            guard_records=records,
         )
         return artifact, added
+
+    def _guard_records(self, guards: tuple[AddedGuard, ...], piece: str) -> tuple[GuardRecord, ...]:
+        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
+        labels = {s: size.label for size in self.captured.sizes for s in size.torch_symbols}
+        return tuple(
+            GuardRecord(
+                guard.expression,
+                expression_text(guard.expression, names),
+                GuardOrigin.INDUCTOR,
+                sources=tuple(sorted(labels.get(s, str(s)) for s in guard.expression.free_symbols)),
+                framework=guard.framework or None,
+                phase=Phase.INDUCTOR,
+                piece=piece,
+            )
+            for guard in guards
+        )
 
     def _backend_for(self, piece: Piece, *, concrete: bool) -> tuple[Backend, str]:
         """The configured backend, or eager where that one is known to answer wrongly."""
@@ -236,9 +259,10 @@ class PieceCompiler:
         bounds = self._bounds(piece, size_range, fixed)
         constant = {symbol for symbol, bound in bounds.items() if bound.is_single_size}
         values = {symbol: bound.hint for symbol, bound in bounds.items()}
+        conditions = shape_conditions(self.captured) if knows_conditions(self.config) else ()
         replayed = [
             condition
-            for condition in shape_conditions(self.captured)
+            for condition in conditions
             if condition.free_symbols <= set(bounds) - constant and _holds_at(condition, values)
         ]
         alias = {
@@ -273,9 +297,12 @@ class PieceCompiler:
                 return Bounds(size_range.start, size_range.start, size_range.start)
             hint = self._hint(size, size_range)
             valid = possible_sizes(self.captured, size, size_range)
-            if len(valid) == 0 or self.config.guard_policy is GuardPolicy.DROP:
+            is_dropped = self.config.guard_policy is GuardPolicy.DROP
+            if len(valid) == 0 or is_dropped or not knows_conditions(self.config):
                 return Bounds(min(max(2, size_range.start), hint), max(size_range.end, hint), hint)
             return Bounds(int(valid[0]), int(valid[-1]), hint)
+        if not knows_conditions(self.config):
+            return Bounds(2, LARGEST_SIZE, size.hint)
         high = size.high if size.high is not None else LARGEST_SIZE
         return Bounds(max(2, size.low), high, size.hint)
 

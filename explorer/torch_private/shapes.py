@@ -4,14 +4,16 @@ So a compiler may use the range's bounds.
 
 Private names used (torch 2.13.0): ``torch._subclasses.FakeTensorMode``,
 ``torch.fx.experimental.symbolic_shapes`` (``ShapeEnv.create_symbol``, ``var_to_range``,
-``_update_version_counter``, ``evaluate_expr``), ``torch._dynamo.source.ConstantSource``,
+``_update_version_counter``, ``evaluate_expr``), ``ShapeGuard.sloc.framework_loc``, ``torch._dynamo.source.ConstantSource``,
 ``torch.utils._sympy.value_ranges.ValueRanges``.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import sympy
@@ -22,6 +24,8 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from explorer.artifacts.common import Expression
+
+_TORCH_FOLDER = str(Path(torch.__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,36 @@ class FreshInputs:
     original_symbol: Mapping[Expression, Expression]
     replayed_guard_count: int
 
-    def added_guards(self) -> tuple[Expression, ...]:
-        """Conditions that were added since, over the capture's symbols."""
+    def added_guards(self) -> tuple[AddedGuard, ...]:
+        """Conditions that were added since."""
         if self.fake_mode is None:
             return ()
-        guards = self.fake_mode.shape_env.guards[self.replayed_guard_count :]
+        env, original = self.fake_mode.shape_env, dict(self.original_symbol)
         return tuple(
-            self.fake_mode.shape_env.replace(guard.expr).xreplace(dict(self.original_symbol))
-            for guard in guards
+            AddedGuard(env.replace(guard.expr).xreplace(original), _place_of(guard.sloc))
+            for guard in env.guards[self.replayed_guard_count :]
         )
+
+
+@dataclass(frozen=True, eq=False)
+class AddedGuard:
+    """A condition that a compiler added.
+
+    Attributes:
+        expression: over the capture's symbols.
+        framework: torch's own place, ``file:line in function``.
+    """
+
+    expression: Expression
+    framework: str
+
+
+def _place_of(place: Any) -> str:
+    frame = getattr(place, "framework_loc", None)
+    if not isinstance(frame, traceback.FrameSummary):
+        return str(frame or "")
+    file = frame.filename.removeprefix(_TORCH_FOLDER).lstrip("/")
+    return f"{file}:{frame.lineno} in {frame.name}"
 
 
 def fresh_inputs(

@@ -52,11 +52,22 @@ def test_artifact_rows(toy) -> None:
 
 
 def test_guard_rows_name_the_line(branch) -> None:
-    shape = next(row for row in views.guard_rows(branch) if row["origin"] == "shape")
+    shape = next(row for row in views.guard_rows(branch) if row["origin"] == "branch")
     assert shape["text"] == "n != 4"
     assert shape["file"] == "sample_models/branching.py"
     assert "x.shape[0] == BRANCH_ROWS" in shape["code"]
     assert isinstance(shape["line"], int)
+    assert shape["code"][shape["column"] - 8 :].startswith("x.shape[0] == BRANCH_ROWS")
+    assert shape["at_run_time"] == "checked" and shape["reads"] == "x.size(0)"
+
+
+def test_guard_rows_have_values_and_static_dims(branch) -> None:
+    rows = {row["text"]: row for row in views.guard_rows(branch)}
+    assert rows["x.dtype == torch.float32"]["origin"] == "value"
+    assert rows["x.size(1) == 8"]["origin"] == "static_dim"
+    assert all(
+        row["origin"] not in ("value", "static_dim") for row in views.size_guard_rows(branch)
+    )
 
 
 def test_timing_rows_have_the_steps_in_order(toy) -> None:
@@ -94,7 +105,9 @@ def test_a_skipped_range_is_a_row_and_a_note(compile_target, branch) -> None:
 def test_frames_have_a_row_per_thing(toy) -> None:
     assert len(toy.pieces_frame()) == 25
     assert len(toy.artifacts_frame()) == 15
-    assert list(toy.guards_frame().columns) == ["text", "origin", "file", "line", "code"]
+    columns = list(toy.guards_frame().columns)
+    assert columns[:4] == ["text", "origin", "at_run_time", "reads"]
+    assert {"file", "line", "column", "code", "op", "phase", "piece", "framework"} <= {*columns}
 
 
 @pytest.mark.parametrize(
