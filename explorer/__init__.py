@@ -3,11 +3,14 @@
 from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
+    AuditStatus,
     Difference,
+    GuardAudit,
     Piece,
     PieceKind,
     RunRecord,
     UniquePiece,
+    Violation,
 )
 from explorer.compilation import Compilation
 from explorer.config import (
@@ -44,6 +47,7 @@ from explorer.target import CompileTarget
 __all__ = [
     "Artifact",
     "ArtifactOrigin",
+    "AuditStatus",
     "Backend",
     "CancelToken",
     "Cancelled",
@@ -61,6 +65,7 @@ __all__ = [
     "ExplorerError",
     "GradPolicy",
     "GradRequired",
+    "GuardAudit",
     "GuardPolicy",
     "GuardViolation",
     "InputError",
@@ -77,6 +82,7 @@ __all__ = [
     "SplittingOpWarning",
     "UniquePiece",
     "UnknownSplittingOp",
+    "Violation",
     "compile_model",
     "counters",
 ]

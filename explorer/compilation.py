@@ -18,6 +18,7 @@ from explorer.artifacts import (
     CompiledPieces,
     Difference,
     DispatchPlan,
+    GuardAudit,
     NormalisedGraph,
     Piece,
     SplitGraph,
@@ -119,6 +120,24 @@ class Compilation:
         for artifact in self.artifacts:
             found += [f"piece {artifact.unique_id}: {note}" for note in artifact.notes]
         return tuple(dict.fromkeys(found))
+
+    def audit(self, domain: SizeRange | Mapping[str, SizeRange] | None = None) -> GuardAudit:
+        """For which sizes the captured graph is right, and what happens at the others.
+
+        The model itself is run at a few sizes at which the graph is not right, without gradients,
+        and left as it was; size 1 takes another capture.
+
+        Args:
+            domain: a range for the one dynamic size, or name -> range; a size that is left out
+                varies over 1..min(max_size, 65536), an int argument of the call stays as in the
+                example.
+
+        Raises:
+            ConfigError: a name that does not vary, or a value that is no range.
+        """
+        from explorer.guards.audit import audit
+
+        return audit(self.normalised, self.config, domain)
 
     def explain_difference(
         self, piece_a: Piece | int, piece_b: Piece | int

@@ -5,6 +5,18 @@ mutable. So a step copies a graph before it edits it, and the types that hold gr
 compare by identity.
 """
 
+from explorer.artifacts.audited import (
+    AuditStatus,
+    EagerOutcome,
+    EagerProbe,
+    GuardAudit,
+    PointState,
+    Region,
+    ReplayCheck,
+    SettledSize,
+    SignatureGroup,
+    Violation,
+)
 from explorer.artifacts.captured import CapturedGraph, UserTensor
 from explorer.artifacts.common import (
     GraphInput,
@@ -34,6 +46,7 @@ from explorer.artifacts.unique import Difference, UniquePiece, UniquePieces
 __all__ = [
     "Artifact",
     "ArtifactOrigin",
+    "AuditStatus",
     "BranchSite",
     "CapturedGraph",
     "CompiledPieces",
@@ -41,9 +54,12 @@ __all__ = [
     "Difference",
     "DispatchEntry",
     "DispatchPlan",
+    "EagerOutcome",
+    "EagerProbe",
     "Enforcement",
     "Evaluation",
     "GraphInput",
+    "GuardAudit",
     "GuardOrigin",
     "GuardRecord",
     "InputKind",
@@ -52,9 +68,14 @@ __all__ = [
     "Phase",
     "Piece",
     "PieceKind",
+    "PointState",
     "RecordedAs",
+    "Region",
+    "ReplayCheck",
     "Rewrite",
     "RunRecord",
+    "SettledSize",
+    "SignatureGroup",
     "SiteKind",
     "Size",
     "SkippedRange",
@@ -65,4 +86,5 @@ __all__ = [
     "UniquePiece",
     "UniquePieces",
     "UserTensor",
+    "Violation",
 ]

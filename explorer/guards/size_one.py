@@ -14,7 +14,7 @@ import sympy
 import torch
 from torch import fx
 
-from explorer.artifacts import InputKind, NormalisedGraph
+from explorer.artifacts import CapturedGraph, GuardRecord, InputKind, NormalisedGraph
 from explorer.artifacts.common import Expression
 from explorer.config import CompilationConfig
 from explorer.counters import counters
@@ -26,22 +26,45 @@ from explorer.stages.op_names import canonical_name
 from explorer.torch_private import ops
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Settled:
+    """What a capture with some sizes at 1 came to.
+
+    Attributes:
+        difference: what differs from the general graph, in words; None when it is the same program.
+        conditions: what the capture at 1 relies on, over the symbols of the general graph's sizes.
+            Where they do not hold, the same program may be wrong: ``a + b > 3`` needs no condition
+            where both are at least 2.
+    """
+
+    difference: str | None
+    conditions: tuple[GuardRecord, ...] = ()
+
+
 def settle(
     normalised: NormalisedGraph, config: CompilationConfig, ones: Collection[str]
 ) -> str | None:
+    """Captures at size 1 and compares with the general graph; see ``settle_with_conditions``.
+
+    Returns:
+        None when the general graph is the same program there, else what differs, in words.
+    """
+    return settle_with_conditions(normalised, config, ones).difference
+
+
+def settle_with_conditions(
+    normalised: NormalisedGraph, config: CompilationConfig, ones: Collection[str]
+) -> Settled:
     """Captures at size 1 and compares with the general graph.
 
     Args:
         normalised: the general graph; its capture knows what it was asked for.
         config: as the capture reads it.
         ones: names of the sizes that are 1.
-
-    Returns:
-        None when the general graph is the same program there, else what differs, in words.
     """
     request = normalised.captured.request
     if request is None:
-        return "it was captured by hand, so it cannot be captured again"
+        return Settled("it was captured by hand, so it cannot be captured again")
     fixed = dict.fromkeys(sorted(ones), 1)
     dims = {
         source: 1
@@ -56,8 +79,25 @@ def settle(
             warnings.simplefilter("ignore", UserWarning)
             special = capture(request, config, fixed_dims=dims)
     except (CaptureError, InputError) as error:
-        return f"it cannot be captured there: {error}"
-    return same_at(normalised, normalise(special), fixed, call_at(request, dims))
+        return Settled(f"it cannot be captured there: {error}")
+    difference = same_at(normalised, normalise(special), fixed, call_at(request, dims))
+    return Settled(difference, _over_general_sizes(normalised.captured, special))
+
+
+def _over_general_sizes(general: CapturedGraph, special: CapturedGraph) -> tuple[GuardRecord, ...]:
+    """The conditions of a capture, over the symbols of another one's sizes of the same names."""
+    symbol_of = {size.name: size.symbol for size in general.sizes}
+    exchanged = {
+        symbol: symbol_of[size.name]
+        for size in special.sizes
+        if size.name in symbol_of
+        for symbol in (size.symbol, *size.torch_symbols)
+    }
+    return tuple(
+        dataclasses.replace(guard, expression=guard.expression.xreplace(exchanged))
+        for guard in special.guards
+        if guard.expression is not None and not guard.is_bound
+    )
 
 
 def same_at(
