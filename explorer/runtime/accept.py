@@ -1,148 +1,20 @@
-"""The check of one call's tensors.
-
-It is a generated predicate for the fast path, and words for when it says no.
-"""
+"""A call's tensors that the generated predicate did not accept: what is wrong, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import sympy
 import torch
 
-from explorer.artifacts import CapturedGraph, GuardRecord, InputKind, Size, UserTensor
+from explorer.artifacts import CapturedGraph, GuardRecord, Size, UserTensor
 from explorer.artifacts.common import Expression
 from explorer.errors import GuardViolation, InputError
-from explorer.guards.expression import SCALAR_FUNCTIONS, UnknownExpression, python_source
 from explorer.guards.valid import sizes_text, valid_sizes
+from explorer.runtime.predicate import TensorAt, size_readers, tensors_of
 from explorer.size_range import SizeRange
 from explorer.stages import inputs
-
-NOT_ACCEPTED = -1
-
-
-@dataclass(frozen=True, eq=False)
-class TensorAt:
-    """A tensor of the call and its position among the flat inputs."""
-
-    position: int
-    expected: UserTensor
-
-
-def tensors_of(captured: CapturedGraph) -> tuple[TensorAt, ...]:
-    """The user's tensors with their positions."""
-    positions = [i for i, each in enumerate(captured.inputs) if each.kind is InputKind.USER]
-    pairs = zip(positions, captured.user_inputs, strict=True)
-    return tuple(TensorAt(position, expected) for position, expected in pairs)
-
-
-def size_readers(captured: CapturedGraph) -> dict[str, tuple[int, int]]:
-    """Size name -> (position, dim) to read it from.
-
-    The position is among the flat inputs, then the tensors outside the graph.
-    """
-    paths = [*(each.path for each in captured.inputs), *captured.outside]
-    position_of = {path: position for position, path in reversed(list(enumerate(paths)))}
-    return {
-        size.name: (position_of[size.sources[0][0]], size.sources[0][1]) for size in captured.sizes
-    }
-
-
-def write_predicate(
-    captured: CapturedGraph, dispatch: Size | None, *, check_guards: bool
-) -> tuple[Callable[[tuple[Any, ...]], int], str]:
-    """A function of the flat inputs that returns the dispatch size or ``NOT_ACCEPTED``.
-
-    It returns 0 when nothing is dynamic. It accepts only plain cases: every dynamic size at least 2
-    and every condition true. The rest is told apart by ``refuse`` and its neighbours, at leisure.
-
-    Args:
-        captured: what the graph relies on.
-        dispatch: the size to return.
-        check_guards: whether to test the conditions that the trace made.
-
-    Returns:
-        The function and its source.
-    """
-    scope: dict[str, Any] = dict(SCALAR_FUNCTIONS)
-    names: dict[Expression, str] = {}
-    lines = ["def accepted_size(values):"]
-    tests: list[str] = []
-    for number, (name, (position, dim)) in enumerate(size_readers(captured).items()):
-        size = next(each for each in captured.sizes if each.name == name)
-        names[size.symbol] = f"size_{number}"
-        tests.append(f"size_{number} >= {max(2, size.low)}")
-        if size.high is not None:
-            tests.append(f"size_{number} <= {size.high}")
-        # The rank is tested first: a wrong one must not end in an IndexError.
-        lines.append(f"    if values[{position}].dim() <= {dim}: return {NOT_ACCEPTED}")
-        lines.append(f"    size_{number} = values[{position}].shape[{dim}]")
-    for number, each in enumerate(tensors_of(captured)):
-        tests += _tensor_tests(number, each, names, scope)
-    if check_guards:
-        for guard in captured.guards:
-            if not guard.is_bound:
-                tests.append(_guard_test(guard, names))
-    joined = "\n        and ".join(tests) or "True"
-    result = names[dispatch.symbol] if dispatch is not None else "0"
-    lines.append(f"    if (\n        {joined}\n    ):\n        return {result}")
-    lines.append(f"    return {NOT_ACCEPTED}")
-    source = "\n".join(lines) + "\n"
-    # The text holds names made here, numbers, and operators.
-    exec(compile(source, "<accepted_size>", "exec"), scope)
-    return scope["accepted_size"], source
-
-
-def _guard_test(guard: GuardRecord, names: Mapping[Expression, str]) -> str:
-    try:
-        return python_source(guard.expression, names)
-    except UnknownExpression:
-        return "False"  # what cannot be evaluated is refused, never passed over
-
-
-def _tensor_tests(
-    number: int, each: TensorAt, names: Mapping[Expression, str], scope: dict[str, Any]
-) -> list[str]:
-    value = f"values[{each.position}]"
-    expected = each.expected
-    scope[f"dtype_{number}"] = expected.dtype
-    scope[f"device_{number}"] = expected.device
-    scope["plain_tensors"] = frozenset(inputs.PLAIN_TENSORS)
-    tests = [f"type({value}) in plain_tensors", f"{value}.dtype is dtype_{number}"]
-    tests += [f"{value}.device == device_{number}", f"not {value}.is_neg()"]
-    if expected.dtype.is_complex:
-        tests.append(f"not {value}.is_conj()")
-    shape = ", ".join(_dim_source(dim, names) for dim in expected.shape)
-    comma = "," if len(expected.shape) == 1 else ""
-    tests.append(f"{value}.shape == ({shape}{comma})")
-    if is_contiguous_layout(expected):
-        tests.append(f"{value}.is_contiguous()")
-    else:
-        stride = ", ".join(_dim_source(dim, names) for dim in expected.stride)
-        comma = "," if len(expected.stride) == 1 else ""
-        tests.append(f"{value}.stride() == ({stride}{comma})")
-    return tests
-
-
-def _dim_source(dim: Any, names: Mapping[Expression, str]) -> str:
-    return repr(dim) if isinstance(dim, int) else python_source(dim, names)
-
-
-def is_contiguous_layout(expected: UserTensor) -> bool:
-    """Whether the expected strides are those of a contiguous tensor, whatever the sizes."""
-    stride: Any = 1
-    for dim, found in zip(reversed(expected.shape), reversed(expected.stride), strict=True):
-        if dim == 1:
-            continue
-        if sympy.simplify(sympy.sympify(found) - stride) != 0:
-            return False
-        stride = stride * dim
-    return True
-
-
-# ----------------------------------------------------------------------- when the predicate says no
 
 
 def read_sizes(captured: CapturedGraph, values: tuple[Any, ...]) -> dict[str, int]:

@@ -10,7 +10,6 @@ import inspect
 import operator
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,18 +18,16 @@ import torch
 from explorer.artifacts import Artifact, DispatchEntry, PieceKind, RunRecord
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig, GuardPolicy, OutOfRange
-from explorer.counters import counters
-from explorer.errors import CaptureError, GuardViolation, InputError, SizeOutOfRange
-from explorer.guards.size_one import same_at
-from explorer.runtime import accept
+from explorer.errors import GuardViolation, InputError, SizeOutOfRange
+from explorer.guards.size_one_captures import SizeOneCaptures
+from explorer.runtime import accept, predicate
 from explorer.runtime.plan import function_name
 from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
 from explorer.size_range import SizeRange, interval_text
 from explorer.stages import effects
-from explorer.stages.capture import CaptureRequest, call_at, capture
+from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import output_node, placeholders
 from explorer.stages.inputs import bind_arguments, tensor_leaves, user_arguments
-from explorer.stages.normalise import normalise
 from explorer.stages.piece_compiler import PieceCompiler
 from explorer.thread_settings import thread_state
 from explorer.torch_private.hooks import ModuleWatch
@@ -67,7 +64,8 @@ class Runner:
         names = self.raw.function.__code__.co_varnames
         self.receiver_name = names[0] if names and self.raw.receiver is not None else ""
         self._programs: dict[tuple[str, bool], StitchedProgram] = {}
-        self._ones: dict[frozenset[str], str | None] = {}
+        self.size_one = SizeOneCaptures(self.config)
+        self.variant = 0
         self._one_artifacts: dict[tuple[Any, ...], Mapping[str, Artifact]] = {}
         if self.is_empty:
             return
@@ -100,13 +98,15 @@ class Runner:
         self._take_per_call = _getter(per_call)
         self._binding = _Binding(self._take_bound(values))
         check = self.config.guard_policy is not GuardPolicy.DROP
-        self._accepted_size, self.predicate_source = accept.write_predicate(
+        self._accepted_size, self.predicate_source = predicate.write_predicate(
             self.captured, self.dispatch, check_guards=check
         )
         written = effects.written_inputs(self.captured.graph)
         nodes = placeholders(self.captured.graph)
         self._written = tuple(i for i, node in enumerate(nodes) if node in written)
-        self._tensor_positions = tuple(each.position for each in accept.tensors_of(self.captured))
+        self._tensor_positions = tuple(
+            each.position for each in predicate.tensors_of(self.captured)
+        )
         self._returned = _inputs_seen_through_outputs(self.captured.graph)
 
     def _prepare_dispatch(self) -> None:
@@ -181,7 +181,7 @@ class Runner:
         if not all(map(operator.is_, bound, binding.values)):
             binding = self._binding = _Binding(bound)
         size = self._accepted_size(values)
-        if size == accept.NOT_ACCEPTED:
+        if size == predicate.NOT_ACCEPTED:
             return self._run_special(values, binding)
         if self._written and len(self._tensor_positions) > 1:
             self._refuse_overlap(values)
@@ -255,7 +255,7 @@ class Runner:
         )
         assert self.recording is not None
         sizes = accept.read_sizes(self.captured, values)
-        self.recording.fill(sizes, row.size_range, 0, used, microseconds, per_piece)
+        self.recording.fill(sizes, row.size_range, self.variant, used, microseconds, per_piece)
         return result
 
     # ---------------------------------------------------------------------------- what is not plain
@@ -283,9 +283,7 @@ class Runner:
             domain = SizeRange(1, self.config.max_size)
             accept.check_guards(self.captured, sizes, domain, self.dispatch)
             return
-        if ones not in self._ones:
-            self._ones[ones] = self._settle(ones)
-        difference = self._ones[ones]
+        difference = self.size_one.difference(self.unique.split.normalised, sizes)
         if difference is not None:
             domain = SizeRange(1, self.config.max_size)
             accept.check_guards(self.captured, sizes, domain, self.dispatch, branches_only=True)
@@ -298,29 +296,6 @@ class Runner:
                 given=named,
                 accepted="sizes of at least 2",
             )
-
-    def _settle(self, ones: frozenset[str]) -> str | None:
-        """Captures at size 1 and compares.
-
-        The result is None when the general graph is the same program there.
-        """
-        fixed = dict.fromkeys(sorted(ones), 1)
-        dims = {
-            source: 1
-            for size in self.captured.sizes
-            if size.name in ones
-            for source in size.sources
-        }
-        counters.add("captured")
-        try:
-            with warnings.catch_warnings():
-                # torch.cond says that its test is a constant; at one size it is.
-                warnings.simplefilter("ignore", UserWarning)
-                special = capture(self.request, self.config, fixed_dims=dims)
-        except (CaptureError, InputError) as error:
-            return f"it cannot be captured there: {error}"
-        call = call_at(self.request, dims)
-        return same_at(self.unique.split.normalised, normalise(special), fixed, call)
 
     def _row_at_one(self, sizes: Mapping[str, int], ones: frozenset[str]) -> DispatchEntry:
         """A row with artifacts of its own for the sizes that are 1, compiled on first use."""
@@ -353,7 +328,7 @@ class Runner:
     def _restrided(
         self,
         values: tuple[Any, ...],
-        restride: tuple[accept.TensorAt, ...],
+        restride: tuple[predicate.TensorAt, ...],
         sizes: Mapping[str, int],
     ) -> tuple[Any, ...]:
         """The inputs with a copy in the captured layout where strides differ.

@@ -9,7 +9,7 @@ import torch
 
 from explorer.artifacts import CapturedGraph
 from explorer.errors import ExplorerError, GuardViolation
-from explorer.runtime import accept
+from explorer.runtime import accept, predicate
 from explorer.size_range import SizeRange
 from explorer.stages.capture import CaptureRequest, capture
 from tests.explorer.comparing import EAGER, filled
@@ -32,7 +32,7 @@ def branches(x, y):
 def flat(graph: CapturedGraph, *tensors: torch.Tensor) -> tuple[Any, ...]:
     """Values for the placeholders: the tensors in order, then sizes read from them."""
     given = iter(tensors)
-    positions = {each.position: next(given) for each in accept.tensors_of(graph)}
+    positions = {each.position: next(given) for each in predicate.tensors_of(graph)}
     return tuple(positions.get(number) for number in range(len(graph.inputs)))
 
 
@@ -62,8 +62,8 @@ def test_sizes_are_read_from_their_first_tensor() -> None:
 )
 def test_predicate(x: torch.Tensor, y: torch.Tensor, accepted: int) -> None:
     graph = captured(adds, filled(5, 3), filled(5, 3))
-    predicate, source = accept.write_predicate(graph, graph.sizes[0], check_guards=True)
-    assert predicate(flat(graph, x, y)) == accepted
+    accepts, source = predicate.write_predicate(graph, graph.sizes[0], check_guards=True)
+    assert accepts(flat(graph, x, y)) == accepted
     assert source.startswith("def accepted_size(values):")
 
 
@@ -71,24 +71,24 @@ def test_predicate(x: torch.Tensor, y: torch.Tensor, accepted: int) -> None:
 def test_predicate_and_words_agree_on_guards(size: int) -> None:
     graph = captured(branches, filled(5, 3), filled(5, 3))
     (dispatch,) = graph.sizes
-    checked, _ = accept.write_predicate(graph, dispatch, check_guards=True)
-    unchecked, _ = accept.write_predicate(graph, dispatch, check_guards=False)
+    checked, _ = predicate.write_predicate(graph, dispatch, check_guards=True)
+    unchecked, _ = predicate.write_predicate(graph, dispatch, check_guards=False)
     values = flat(graph, filled(size, 3), filled(size, 3))
     assert unchecked(values) == size
     if size % 8:
         assert checked(values) == size
         accept.check_guards(graph, {"x_0": size}, SizeRange(1, 64), dispatch)
     else:
-        assert checked(values) == accept.NOT_ACCEPTED
+        assert checked(values) == predicate.NOT_ACCEPTED
         with pytest.raises(GuardViolation, match=rf"not right for x_0 = {size}: .*test_accept\.py"):
             accept.check_guards(graph, {"x_0": size}, SizeRange(1, 64), dispatch)
 
 
 def test_nothing_dynamic_is_accepted_as_zero() -> None:
     graph = captured(adds, filled(5, 3), filled(5, 3), dims={})
-    predicate, _ = accept.write_predicate(graph, None, check_guards=True)
-    assert predicate(flat(graph, filled(5, 3), filled(5, 3))) == 0
-    assert predicate(flat(graph, filled(6, 3), filled(6, 3))) == accept.NOT_ACCEPTED
+    accepts, _ = predicate.write_predicate(graph, None, check_guards=True)
+    assert accepts(flat(graph, filled(5, 3), filled(5, 3))) == 0
+    assert accepts(flat(graph, filled(6, 3), filled(6, 3))) == predicate.NOT_ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_contiguous_layout_is_recognised_with_symbols() -> None:
         lambda x, y: x.sum() + y.sum(), filled(5, 3, 4), filled(3, 5).t(), dims={"x": 1}
     )
     plain, transposed = graph.user_inputs
-    assert accept.is_contiguous_layout(plain)
-    assert not accept.is_contiguous_layout(transposed)
+    assert predicate.is_contiguous_layout(plain)
+    assert not predicate.is_contiguous_layout(transposed)
