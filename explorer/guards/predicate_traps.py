@@ -1,6 +1,6 @@
 """Tests that raise no error and still decide a branch: found from the source and the conditions.
 
-``and``, ``or``, ``not``, ``bool()`` and chained comparisons ask for a truth value while the model
+``and``, ``or``, ``not`` and chained comparisons ask for a truth value while the model
 is traced. In the test of a ``torch.cond`` that bakes one answer, which the call was to find.
 """
 
@@ -20,16 +20,21 @@ from explorer.guards.trap import Trap, TrapKind
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-def cond_predicate_traps(branch_sites: Iterable[BranchSite]) -> tuple[str, ...]:
+def cond_predicate_traps(
+    branch_sites: Iterable[BranchSite], guards: Iterable[GuardRecord] = ()
+) -> tuple[str, ...]:
     """Sites that stand in the test of a ``torch.cond``, where nothing may ask for a truth value.
 
     Args:
         branch_sites: of a capture.
+        guards: of a capture; ``not`` makes a condition and no site.
 
     Returns:
         A message for each test, with the line and the test as it should be written.
     """
-    found = [logic_trap_at(site.location) for site in branch_sites]
+    places = [site.location for site in branch_sites]
+    places += [guard.location for guard in guards if guard.location is not None]
+    found = [logic_trap_at(place) for place in dict.fromkeys(places)]
     return tuple(dict.fromkeys(str(trap) for trap in found if trap is not None))
 
 
@@ -74,23 +79,28 @@ def cond_side_traps(guards: Iterable[GuardRecord]) -> tuple[str, ...]:
     Args:
         guards: of a capture.
     """
-    found = []
+    conditions: dict[tuple[str, int], list[GuardRecord]] = {}
     for guard in guards:
         place = guard.location
-        if guard.is_bound or place is None or not _in_side(place):
-            continue
-        if guard.origin is GuardOrigin.TORCH_CHECK:
-            trap = leaked_check(place)
-        else:
-            trap = Trap(
-                TrapKind.LEAK,
-                place,
-                f"this line of a side of torch.cond demands {guard.text} of every call, also of "
-                "those that take the other side",
-                "Write it so that it works at every size, or move both sides into a custom op.",
-            )
-        found.append(str(trap))
-    return tuple(dict.fromkeys(found))
+        if not guard.is_bound and place is not None and _in_side(place):
+            conditions.setdefault((place.file, place.line), []).append(guard)
+    return tuple(str(_side_trap(made)) for made in conditions.values())
+
+
+def _side_trap(guards: list[GuardRecord]) -> Trap:
+    """The trap of the conditions that one line made."""
+    place = guards[0].location
+    assert place is not None
+    if guards[0].origin is GuardOrigin.TORCH_CHECK:
+        return leaked_check(place)
+    more = f" and {len(guards) - 1} more conditions" if len(guards) > 1 else ""
+    return Trap(
+        TrapKind.LEAK,
+        place,
+        f"this line of a side of torch.cond demands {guards[0].text}{more} of every call, also of "
+        "those that take the other side",
+        "Write it so that it works at every size, or move both sides into a custom op.",
+    )
 
 
 # ---------------------------------------------------------------------------------- the source
@@ -164,12 +174,11 @@ def _logic_word(node: ast.AST) -> str | None:
         return "`not`"
     if isinstance(node, ast.Compare) and len(node.ops) > 1:
         return "a chained comparison"
-    is_bool = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    return "`bool()`" if is_bool and node.func.id == "bool" else None  # type: ignore[attr-defined]
+    return None
 
 
 class _Tensorwise(ast.NodeTransformer):
-    """``and``, ``or``, ``not``, ``bool()`` and chains as operators that ask nothing."""
+    """``and``, ``or``, ``not`` and chains as operators that ask nothing."""
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         values = [self.visit(value) for value in node.values]
@@ -189,11 +198,6 @@ class _Tensorwise(ast.NodeTransformer):
             for left, sign, right in zip(operands, node.ops, operands[1:], strict=False)
         ]
         return _joined(pairs, ast.BitAnd())
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        if _logic_word(node) is not None and len(node.args) == 1:
-            return self.visit(node.args[0])
-        return node
 
 
 def _joined(values: list[ast.expr], operator: ast.operator) -> ast.expr:

@@ -85,6 +85,35 @@ def python_chain(x):
     return torch.cond(2 < x.shape[0] < 10, lambda x: x * 2, lambda x: x + 1, (x,))  # here
 
 
+def python_bool(x):
+    return torch.cond(bool(x.shape[0] == 4), lambda x: x * 2, lambda x: x + 1, (x,))
+
+
+def nested_logic(x):
+    n = x.shape[0]
+    return torch.cond(
+        n < 3 or not (n > 5 and n < 9),  # here
+        lambda x: x * 2,
+        lambda x: x + 1,
+        (x,),
+    )
+
+
+def and_as_told(x):
+    test = (x.shape[0] > 2) & (x.shape[0] < 10)
+    return torch.cond(test, lambda x: x * 2, lambda x: x + 1, (x,))
+
+
+def not_as_told(x):
+    four = x.shape[0] == 4
+    return torch.cond(torch.sym_not(four), lambda x: x * 2, lambda x: x + 1, (x,))
+
+
+def logic_beside_cond(x):
+    y = x + 3 if x.shape[0] > 2 and x.shape[0] < 10 else x
+    return torch.cond(x.shape[0] == 4, lambda y: y * 2, lambda y: y + 1, (y,))
+
+
 def static_test(x):
     return torch.cond(x.shape[1] == 4, lambda x: x * 2, lambda x: x + 1, (x,))  # here
 
