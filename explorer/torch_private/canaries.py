@@ -155,6 +155,49 @@ def _mark_unbacked() -> None:
     _takes(mark_unbacked, "hint_override", "shape_id")
 
 
+def _unanswered_question() -> None:
+    from explorer.torch_private import capture, failures
+
+    example = torch.ones(6)
+    capture.mark_unbacked(example, 0, "n")
+    recording = capture.Recording()
+    question: Expression = None
+    try:
+        capture.trace(_add_one, (example,), {}, recording=recording)
+    except capture.TRACE_ERRORS as error:
+        question = failures.unanswered_question(error)
+    _expect(question is not None, "the condition without an answer is not in the error")
+    env = recording.shape_env
+    names = {} if env is None else failures.unbacked_names(env)
+    _expect(question.free_symbols == names.keys(), "an unbacked symbol does not know its shape_id")
+
+
+def _fake_implementation() -> None:
+    from explorer.torch_private import failures
+
+    def fake(x: torch.Tensor) -> torch.Tensor:
+        return torch.empty_like(x)
+
+    name = "piecewise_explorer_canary::copy"
+    operator = torch.library.custom_op(
+        name, lambda x: x.clone(), mutates_args=(), schema="(Tensor x) -> Tensor"
+    )
+    operator.register_fake(fake)
+    _expect(failures.fake_implementation(name) is fake, "the fake of a custom op is not found")
+
+
+def _constant_predicate() -> None:
+    from explorer.torch_private import capture, failures
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.shape[0] == 4, lambda x: x * 2, lambda x: x + 1, (x,))
+
+    found: list[Any] = []
+    with capture.CAPTURE_LOCK, failures.constant_predicates(found):
+        capture.trace(model, (torch.ones(6),), {})
+    _expect(len(found) == 1, "torch.cond does not warn of a constant in the known words")
+
+
 def _compiled_wrapper() -> None:
     linear = torch.nn.Linear(2, 2)
     wrapped: Any = torch.compile(linear)
@@ -299,6 +342,9 @@ CANARIES: tuple[Canary, ...] = (
     ("torch._guards.TracingContext", _tracing_context),
     ("torch._dynamo.exc", _exceptions),
     ("torch._dynamo.decorators.mark_unbacked", _mark_unbacked),
+    ("GuardOnDataDependentSymNode and the shape_id of a symbol", _unanswered_question),
+    ("the fake implementation of a custom op", _fake_implementation),
+    ("the warning of torch.cond for a constant", _constant_predicate),
     ("what torch.compile returns", _compiled_wrapper),
     ("ShapeEnv", _shape_env),
     ("torch.utils._sympy.value_ranges.ValueRanges", _value_ranges),

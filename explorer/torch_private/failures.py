@@ -3,7 +3,8 @@
 Private names used (torch 2.13.0): ``GuardOnDataDependentSymNode.cond``,
 ``ShapeEnv._shape_id_to_unbacked_symbol``, ``torch._library.custom_ops.OPDEFS`` with its
 ``_abstract_fn``, ``torch._library.simple_registry.singleton``, ``torch._guards.TracingContext``,
-and the text of the warning that ``torch.cond`` gives for a constant.
+and the text of the warning that ``torch.cond`` gives for a constant. Where one is missing, less is
+explained, and nothing fails.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch._guards import TracingContext
-from torch._library.custom_ops import OPDEFS
-from torch._library.simple_registry import singleton
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
+from torch.fx.experimental import symbolic_shapes
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from explorer.artifacts.common import Expression
 
@@ -37,15 +37,17 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 def unanswered_question(error: BaseException) -> Expression | None:
     """The condition that a trace needed and could not know, or None."""
+    kind = getattr(symbolic_shapes, "GuardOnDataDependentSymNode", ())
     for each in error_chain(error):
-        if isinstance(each, GuardOnDataDependentSymNode):
-            return each.cond
+        if isinstance(each, kind):
+            return getattr(each, "cond", None)
     return None
 
 
 def unbacked_names(shape_env: ShapeEnv) -> dict[Expression, str]:
     """Unbacked symbol -> the name that its dim was marked with."""
-    return {symbol: name for name, symbol in shape_env._shape_id_to_unbacked_symbol.items()}
+    ids = getattr(shape_env, "_shape_id_to_unbacked_symbol", {})
+    return {symbol: name for name, symbol in ids.items()}
 
 
 def fake_implementation(operator: str) -> Callable[..., Any] | None:
@@ -54,9 +56,15 @@ def fake_implementation(operator: str) -> Callable[..., Any] | None:
     Args:
         operator: ``namespace::name``.
     """
+    try:
+        from torch._library.custom_ops import OPDEFS
+        from torch._library.simple_registry import singleton
+    except ImportError:  # another torch: `explorer doctor` says so
+        return None
     definition = OPDEFS.get(operator)
-    if definition is not None and definition._abstract_fn is not None:
-        return definition._abstract_fn
+    written = getattr(definition, "_abstract_fn", None)
+    if written is not None:
+        return written
     kernel = singleton.find(operator).fake_impl.kernel
     return None if kernel is None else kernel.func
 
