@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from explorer.artifacts import DispatchPlan, UniquePieces
-from explorer.config import CompilationConfig
+from explorer.artifacts import CapturedGraph, DispatchPlan, UniquePieces
+from explorer.config import CompilationConfig, GuardPolicy
+from explorer.guards.variants import capture_general
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.plan import plan_dispatch
 from explorer.stages.capture import CaptureRequest, capture
 from explorer.stages.compile import compile_pieces
-from explorer.stages.dedupe import dedupe
+from explorer.stages.compile_plan import knows_conditions
+from explorer.stages.dedupe import SizeFacts, dedupe
 from explorer.stages.normalise import normalise
 from explorer.stages.split import split
 from explorer.thread_settings import thread_state
@@ -38,22 +40,39 @@ class StepRunner(Protocol):
         ...
 
 
-def cut(request: CaptureRequest, config: CompilationConfig, step: StepRunner) -> UniquePieces:
-    """Steps 1 to 4: everything before a backend is called."""
-    captured = step(
-        "capture",
-        (request, config.dynamic_shapes, thread_state()),
-        lambda: capture(request, config),
-    )
+def cut(
+    request: CaptureRequest,
+    config: CompilationConfig,
+    step: StepRunner,
+    *,
+    captured: CapturedGraph | None = None,
+) -> UniquePieces:
+    """Steps 1 to 4: everything before a backend is called.
+
+    Args:
+        request: what to capture.
+        config: how to capture and cut it.
+        step: runs a step.
+        captured: the result of step 1 when it is there already.
+    """
+    if captured is None:
+        variants = config.guard_policy is GuardPolicy.VARIANTS
+        take = capture_general if variants else capture
+        captured = step(
+            "capture",
+            (request, config.dynamic_shapes, thread_state(), variants),
+            lambda: take(request, config),
+        )
     normalised = step("normalise", (captured,), lambda: normalise(captured))
     pieces = step(
         "split", (normalised, config.splitting_ops), lambda: split(normalised, config.splitting_ops)
     )
     dispatch = config.dispatch_dim or (captured.sizes[0].name if captured.sizes else None)
+    facts = SizeFacts.RELIED_ON if knows_conditions(config) else SizeFacts.LEFT_OUT
     return step(
         "dedupe",
-        (pieces, config.dedupe, dispatch),
-        lambda: dedupe(pieces, enabled=config.dedupe, dispatch=dispatch),
+        (pieces, config.dedupe, dispatch, facts),
+        lambda: dedupe(pieces, enabled=config.dedupe, dispatch=dispatch, facts=facts),
     )
 
 

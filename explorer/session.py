@@ -12,7 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from explorer.artifacts import Artifact, ArtifactOrigin, SkippedRange, UniquePieces
+from explorer.artifacts import (
+    Artifact,
+    ArtifactOrigin,
+    CapturedGraph,
+    SkippedRange,
+    UniquePieces,
+)
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig
 from explorer.counters import counters
@@ -219,8 +225,12 @@ class Session:
             request, config = self._changed(changes)
             unique = cut(request, config, self._cache.timed({}, is_plan=True))
             plan = plan_compile(unique, config)
-            reuse = tuple(each for each in plan.wanted if each.key in self._memory)
-            make = tuple(each for each in plan.wanted if each.key not in self._memory)
+            reuse = tuple(
+                each
+                for each in plan.wanted
+                if each.key in self._memory or each.own_key in self._memory
+            )
+            make = tuple(each for each in plan.wanted if each not in reuse)
             return PlannedCompilation(
                 config, unique, make, reuse, plan.skipped, self._estimate(len(make))
             )
@@ -295,13 +305,16 @@ class Session:
             return compilation
 
     def _remember(self, compilation: Compilation) -> None:
+        self._keep_artifacts(compilation)
+        self._history.append(compilation)
+        del self._history[: -self._history_limit]
+
+    def _keep_artifacts(self, compilation: Compilation) -> None:
         made: dict[str, list[Artifact]] = {}
         for artifact in compilation.artifacts:
             if artifact.origin is ArtifactOrigin.COMPILED:
                 made.setdefault(artifact.key, []).append(artifact)
         self._memory |= made
-        self._history.append(compilation)
-        del self._history[: -self._history_limit]
 
     def _changed(self, changes: Mapping[str, Any]) -> tuple[CaptureRequest, CompilationConfig]:
         settings = {k: v for k, v in changes.items() if k not in _REQUEST_FIELDS}
@@ -324,7 +337,9 @@ class Session:
         if self._runner is None:
             request = self._request
             self._runner = CompiledModel(
-                request, compilation, lambda: self._recompile(request, compilation)
+                request,
+                compilation,
+                lambda captured=None: self._recompile(request, compilation, captured),
             )
         return self._runner
 
@@ -332,21 +347,33 @@ class Session:
         """Calls the latest good compilation."""
         return self.model()(*args, **kwargs)
 
-    def _recompile(self, request: CaptureRequest, before: Compilation) -> Compilation:
-        """Captures again because the model's state changed; artifacts that still fit are reused.
+    def _recompile(
+        self,
+        request: CaptureRequest,
+        before: Compilation,
+        captured: CapturedGraph | None = None,
+    ) -> Compilation:
+        """Compiles again for a call that no capture fits; artifacts that still fit are reused.
 
         It keeps the settings of the compilation that asked, which may not be the latest.
+
+        Args:
+            request: what to capture, because the model's state changed.
+            before: the compilation that asked.
+            captured: another graph of the same model; None captures the request.
         """
         step = _StepCache(self._history_limit).timed(timings := {})
-        unique = cut(dataclasses.replace(request), before.config, step)
-        memory = dict(self._memory)
+        unique = cut(dataclasses.replace(request), before.config, step, captured=captured)
+        with self._lock:
+            memory = dict(self._memory)
         plan = compile_and_plan(
             unique, before.config, step, memory=memory, progress=None, cancel=None
         )
         compilation = Compilation(before.config, plan, timings, self._name)
         with self._lock:
-            is_latest = bool(self._history) and self._history[-1] is before
-            if is_latest:
+            if captured is not None:
+                self._keep_artifacts(compilation)
+            elif self._history and self._history[-1] is before:
                 self._remember(compilation)
                 self._cache.forget()  # captures of the model as it was
         return compilation
