@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from explorer.compilation import Compilation
 from explorer.config import GradPolicy, GuardPolicy
 from explorer.errors import GradRequired, GuardViolation
 from explorer.runtime.runner import RunEagerly, Runner
+from explorer.runtime.variants import Rebuild, Variants
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import dotted_path
 from explorer.torch_private.hooks import SUBMODULES_AS_TRACED
@@ -40,9 +41,7 @@ class CompiledModel:
         model_before_compiling: the model as it was given.
     """
 
-    def __init__(
-        self, request: CaptureRequest, compilation: Compilation, rebuild: Callable[[], Compilation]
-    ) -> None:
+    def __init__(self, request: CaptureRequest, compilation: Compilation, rebuild: Rebuild) -> None:
         self._request = request
         self._model = compilation.captured.model
         self.model_before_compiling = request.model
@@ -50,6 +49,9 @@ class CompiledModel:
         self._lock = threading.RLock()
         self._states = [Runner(request, compilation)]
         self._said: set[str] = set()
+        self._variants: Variants | None = None
+        if compilation.config.guard_policy is GuardPolicy.VARIANTS:
+            self._variants = Variants(request, self._states[0], rebuild, _is_outdated)
 
     @property
     def compilation(self) -> Compilation:
@@ -58,7 +60,9 @@ class CompiledModel:
 
     @property
     def variants(self) -> tuple[Compilation, ...]:
-        """The captured graphs that calls are served from; one."""
+        """The captured graphs that calls are served from; one unless the policy is VARIANTS."""
+        if self._variants is not None:
+            return self._variants.compilations
         return (self._states[0].compilation,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -75,6 +79,8 @@ class CompiledModel:
             self._say_once("grad", "gradients are not computed: compiled pieces run under no_grad")
             torch.set_grad_enabled(False)
         try:
+            if self._variants is not None:
+                return self._variants.call(args, kwargs)
             runner = self._matching(runner, args, kwargs)
             return runner.call(args, kwargs)
         except RunEagerly:
@@ -95,13 +101,16 @@ class CompiledModel:
     def record(self) -> Iterator[RunRecord]:
         """Records the calls inside the block; the object has the last one when the block ends."""
         record = RunRecord()
-        for runner in self._states:
+        for runner in self._runners():
             runner.recording = record
         try:
             yield record
         finally:
-            for runner in self._states:
+            for runner in self._runners():
                 runner.recording = None
+
+    def _runners(self) -> list[Runner]:
+        return self._states if self._variants is None else list(self._variants.runners)
 
     def __repr__(self) -> str:
         return f"<CompiledModel {self.compilation.summary().splitlines()[0]}>"
@@ -180,6 +189,12 @@ def _asks_for_a_new_capture(reason: str, receiver_name: str) -> bool:
     if f"L['{receiver_name}']" not in reason:
         return False
     return reason.startswith("tensor ") or "._parameters[" in reason or "._buffers[" in reason
+
+
+def _is_outdated(runner: Runner, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a runner's parameters, buffers or submodules are no longer the model's."""
+    reason = runner.state_problem(args, kwargs)
+    return reason is not None and _asks_for_a_new_capture(reason, runner.receiver_name)
 
 
 def _shown_change(reason: str) -> str:

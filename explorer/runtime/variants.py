@@ -1,0 +1,239 @@
+"""Calls in, outputs out: each call through the captured graph that is right for it.
+
+State: the variants, in the order of their captures. A call that fits none of them adds one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from explorer.artifacts import CapturedGraph, GuardRecord
+from explorer.compilation import Compilation
+from explorer.config import CompilationConfig
+from explorer.counters import counters
+from explorer.errors import GuardViolation, VariantsLimit
+from explorer.guards.size_one import same_at
+from explorer.guards.size_one_captures import SizeOneCaptures
+from explorer.guards.variants import (
+    capture_fixing,
+    fixed_sizes,
+    request_of_call,
+    sizes_of_call,
+)
+from explorer.runtime.runner import Runner
+from explorer.runtime.variant_table import VariantTable
+from explorer.stages.capture import CaptureRequest
+
+logger = logging.getLogger("explorer")
+
+
+class Rebuild(Protocol):
+    """Compiles the model again."""
+
+    def __call__(self, captured: CapturedGraph | None = None) -> Compilation:
+        """Args: the capture to compile, or None to capture first."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One captured graph with what runs it.
+
+    Attributes:
+        runner: runs it.
+        same_graph_as: position of another variant that is the same program at this one's sizes; its
+            artifacts may differ, since a compiler knows the sizes that it compiles for.
+    """
+
+    runner: Runner
+    same_graph_as: int | None
+
+
+class Variants:
+    """The captured graphs of one model, and which of them serves a call."""
+
+    def __init__(
+        self,
+        request: CaptureRequest,
+        first: Runner,
+        rebuild: Rebuild,
+        is_outdated: Callable[[Runner, tuple[Any, ...], Mapping[str, Any]], bool],
+    ) -> None:
+        """Begins with one variant.
+
+        Args:
+            request: the model and its example call.
+            first: runs the graph of the example.
+            rebuild: compiles another capture.
+            is_outdated: whether a runner's parameters or submodules are no longer the model's.
+        """
+        self._request = request
+        self._rebuild = rebuild
+        self._is_outdated = is_outdated
+        self._config: CompilationConfig = first.config
+        self._size_one = SizeOneCaptures(self._config)
+        self._lock = threading.RLock()
+        self._variants: tuple[Variant, ...] = ()
+        self._table = VariantTable(request, (), 0)
+        self._replace((Variant(self._shared(first), None),))
+
+    @property
+    def runners(self) -> tuple[Runner, ...]:
+        """One per variant, in the order of their captures."""
+        return tuple(each.runner for each in self._variants)
+
+    @property
+    def compilations(self) -> tuple[Compilation, ...]:
+        """One per distinct graph."""
+        return tuple(
+            each.runner.compilation for each in self._variants if each.same_graph_as is None
+        )
+
+    def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The model's result, through the variant that is right for the call.
+
+        Raises:
+            VariantsLimit: the call needs one more graph than ``variants_limit`` allows.
+            GuardViolation: something about an input that no capture would take.
+            ExplorerError: the model cannot be captured for this call.
+        """
+        variants = self._variants
+        for position in self._table.candidates(args, kwargs):
+            runner = variants[position].runner
+            if runner.state_problem(args, kwargs) is None:
+                try:
+                    return runner.call(args, kwargs)
+                except GuardViolation:
+                    continue
+        return self._call_another(args, kwargs, variants)
+
+    def _call_another(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], seen: tuple[Variant, ...]
+    ) -> Any:
+        with self._lock:
+            if self._variants is not seen:  # another thread added one meanwhile
+                return self.call(args, kwargs)
+            runner = self.add(args, kwargs)
+        try:
+            return runner.call(args, kwargs)
+        except GuardViolation:
+            # A capture made for this very call does not take it: something that no capture would.
+            with self._lock:
+                self._replace(tuple(v for v in self._variants if v.runner is not runner))
+            raise
+
+    def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Runner:
+        """Captures and compiles a graph for one call.
+
+        Raises:
+            VariantsLimit: there are ``variants_limit`` already.
+            ExplorerError: the model cannot be captured for this call.
+        """
+        with self._lock:
+            kept = tuple(
+                each for each in self._variants if not self._is_outdated(each.runner, args, kwargs)
+            )
+            if len(kept) < len(self._variants):
+                self._size_one.forget()  # the model itself has changed
+            if len(kept) >= self._config.variants_limit:
+                raise self._limit_reached(args, kwargs)
+            captured = self._captured_for(args, kwargs)
+            runner = self._shared(Runner(captured.request, self._rebuild(captured)))
+            runner.recording = self._variants[0].runner.recording
+            self._replace(_with_another(kept, runner))
+            logger.info("captured variant %d: %s", len(kept), captured.summary())
+            return runner
+
+    def _captured_for(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CapturedGraph:
+        request = request_of_call(self._request, args, kwargs)
+        if request.fixed_dims:
+            return self._size_one.special_for_call(request).normalised.captured
+        counters.add("captured")
+        return capture_fixing(request, self._config)
+
+    def _shared(self, runner: Runner) -> Runner:
+        """The runner, settling size 1 with the captures that all variants share."""
+        runner.size_one = self._size_one
+        return runner
+
+    def _replace(self, variants: tuple[Variant, ...]) -> None:
+        captured = [each.runner.captured for each in variants]
+        table = VariantTable(self._request, captured, self._config.max_size)
+        for position, each in enumerate(variants):
+            each.runner.variant = position
+        # The table first: a reader that sees it before the variants finds fewer, not wrong ones.
+        self._variants, self._table = variants, table
+
+    def _limit_reached(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> VariantsLimit:
+        culprit = _commonest_guard([each.runner.captured for each in self._variants])
+        sizes = sizes_of_call(request_of_call(self._request, args, kwargs))
+        named = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+        made_by = ""
+        if culprit is not None:
+            place = f" at {culprit.location}: {culprit.location.text}" if culprit.location else ""
+            made_by = f" Most of them come from {culprit.text}{place}."
+        return VariantsLimit(
+            f"{named or 'This call'} needs another captured graph, and there are "
+            f"{len(self._variants)} already (variants_limit).{made_by} Make that line independent "
+            "of the size or value, or raise variants_limit.",
+            guard=culprit.text if culprit else "",
+            source_line=str(culprit.location) if culprit and culprit.location else None,
+        )
+
+
+def _with_another(variants: tuple[Variant, ...], runner: Runner) -> tuple[Variant, ...]:
+    """The variants with one more; which of them are the same program is worked out anew for it."""
+    distinct = [position for position, each in enumerate(variants) if each.same_graph_as is None]
+    same = next((p for p in distinct if _is_same(variants[p].runner, runner)), None)
+    if same is not None:
+        return (*variants, Variant(runner, same))
+    # A graph for size 1 may have been there before the general one that is right there as well.
+    covered = {p for p in distinct if _is_same(runner, variants[p].runner)}
+    covered |= {p for p, each in enumerate(variants) if each.same_graph_as in covered}
+    kept = (
+        Variant(each.runner, len(variants)) if position in covered else each
+        for position, each in enumerate(variants)
+    )
+    return (*kept, Variant(runner, None))
+
+
+def _is_same(general: Runner, special: Runner) -> bool:
+    """Whether a graph is the same program as another one, at the sizes that the other has fixed."""
+    names = {size.name for size in general.captured.sizes}
+    fixed = {k: v for k, v in fixed_sizes(special.captured).items() if k in names}
+    dynamic = {size.name for size in special.captured.sizes}
+    if names - set(fixed) != dynamic:
+        return False
+    request = special.captured.request
+    call = (request.args, request.kwargs)
+    return (
+        same_at(general.unique.split.normalised, special.unique.split.normalised, fixed, call)
+        is None
+    )
+
+
+def _commonest_guard(captured: list[CapturedGraph]) -> GuardRecord | None:
+    """The condition whose line made most of the captures necessary."""
+    found: Counter[object] = Counter()
+    record_of: dict[object, GuardRecord] = {}
+    for graph in captured:
+        guards = [*graph.guards, *(g for g in graph.value_guards if g.expression is not None)]
+        for guard in {str(g.location or g.sources): g for g in guards if not g.is_bound}.values():
+            key = str(guard.location or guard.sources)
+            found[key] += 1
+            record_of.setdefault(key, guard)
+    fixed = [line for graph in captured for line in _fixing_lines(graph)]
+    found.update(fixed)
+    return record_of.get(found.most_common(1)[0][0]) if found else None
+
+
+def _fixing_lines(captured: CapturedGraph) -> list[object]:
+    """A static graph has no conditions; the line that fixed it is among its tests."""
+    if not fixed_sizes(captured):
+        return []
+    return [str(site.location) for site in captured.branch_sites[:1]]
