@@ -12,6 +12,7 @@ from explorer.artifacts import SourceLocation
 from explorer.artifacts.common import Expression
 from explorer.errors import SpecializedDim
 from explorer.guards.places import is_user_file, place_of_position, user_place
+from explorer.guards.traps import explain_trace_error
 from explorer.stages.graphs import frames_of
 from explorer.stages.inputs import DynamicDim
 from explorer.torch_private import capture as dynamo
@@ -26,8 +27,16 @@ def _at(place: SourceLocation | None) -> str:
     return f" at {place}: {place.text}" if place else ""
 
 
-def trace_error_text(error: BaseException) -> str:
-    """What to say of a trace that failed."""
+def trace_error_text(error: BaseException, recording: dynamo.Recording | None = None) -> str:
+    """What to say of a trace that failed.
+
+    Args:
+        error: what it raised.
+        recording: what was asked until then; it knows the names of the sizes.
+    """
+    explained = explain_trace_error(error, recording=recording)
+    if explained is not None:
+        return explained
     place = user_place(getattr(error, "real_stack", None)) or _place_in_text(str(error))
     text = str(error)
     reason = _first_line(error)

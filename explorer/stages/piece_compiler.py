@@ -28,6 +28,7 @@ from explorer.artifacts.common import Expression
 from explorer.config import LARGEST_SIZE, CompilationConfig, GuardPolicy
 from explorer.counters import counters
 from explorer.errors import CompileError
+from explorer.guards.cond_traps import explain_compile_error
 from explorer.guards.expression import (
     SCALAR_FUNCTIONS,
     UnknownExpression,
@@ -326,11 +327,13 @@ class PieceCompiler:
         first, last = (piece.source_lines or (None,))[0], (piece.source_lines or (None,))[-1]
         lines = f" ({first} to {last})" if first else ""
         text = str(error).strip().splitlines()
+        reason = f"{text[0] if text else type(error).__name__}."
+        if self.backend.name == "inductor":
+            reason = explain_compile_error(piece.graph) or reason
         return (
             f"The backend {self.backend.name!r} failed on {piece.name} (unique {wanted.unique_id}) "
-            f"for sizes {size_range or 'of any value'}{lines}: "
-            f"{text[0] if text else type(error).__name__}. backend='eager' runs the piece without "
-            "compiling it."
+            f"for sizes {size_range or 'of any value'}{lines}: {reason} backend='eager' runs the "
+            "piece without compiling it."
         )
 
 

@@ -45,13 +45,15 @@ def test_a_right_one_has_no_trap(model):
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "kind", "change"), CASES)
 def test_inductor_cannot_compile_it(model, kind, change):
-    with pytest.raises(explorer.CompileError, match="The backend 'inductor' failed"):
+    with pytest.raises(explorer.CompileError, match="The backend 'inductor' failed") as caught:
         explorer.compile_model(
             model,
             (torch.randn(6, 16),),
             dynamic_arg_dims={"x": {0: "n"}},
             config=CompilationConfig(max_size=64),
         )
+    assert models.here(model) in str(caught.value)
+    assert change in str(caught.value)
 
 
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import explorer
 from explorer.guards.trap import TrapKind
 from explorer.guards.traps import explain_trace_error, trap_of
 from explorer.torch_private import capture as dynamo
@@ -172,3 +173,28 @@ def test_another_failure_has_no_trap():
     error, recording = failed_trace(prints)
     assert explain_trace_error(error, recording=recording) is None
     assert trap_of(ValueError("torch.cond is a function")) is None
+
+
+# ------------------------------------------------------------------------------ seen by the user
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (models.dtypes, "float64 and the second one float32"),
+        (models.strides, "strides are in another order"),
+        (models.check_inside, "what one demands is demanded of every call"),
+        (models.value_branch, "depends on what a tensor holds"),
+    ],
+)
+def test_a_compilation_says_so(model, what):
+    with pytest.raises(explorer.CaptureError) as caught:
+        explorer.compile_model(
+            model,
+            (torch.randn(6, 16),),
+            dynamic_arg_dims={"x": {0: "n"}},
+            config=explorer.CompilationConfig(backend="eager", max_size=64),
+        )
+    assert models.here(model) in str(caught.value)
+    assert what in str(caught.value)
+    assert caught.value.__cause__ is not None
