@@ -126,10 +126,12 @@ class SettledSize:
 
     Attributes:
         names: the sizes that are 1.
+        others: the other sizes in that capture.
         difference: what differs from the general graph, in words; None when nothing does.
     """
 
     names: tuple[str, ...]
+    others: Mapping[str, int]
     difference: str | None
 
 
@@ -211,7 +213,7 @@ class GuardAudit:
             several dimensions: see ``region`` and ``intervals``.
         valid_by_probe: sizes settled by a probe: ``(1,)`` when a capture at size 1 gives the same
             graph; with several dimensions, when it does somewhere: see ``settled`` and ``region``.
-        settled: what each capture at size 1 came to.
+        settled: what each capture at size 1 came to; with several dimensions there may be several.
         violations: per condition the sizes that it rejects and at which eager works, in the order
             of ``guards``.
         eager_fails: sizes at which eager has no result either; empty when there are several

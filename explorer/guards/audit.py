@@ -66,7 +66,8 @@ def _result(
     points, captured = found.points, found.judge.captured
     status = AuditStatus.EXACT if points.is_exact else AuditStatus.SAMPLED
     settled = tuple(
-        SettledSize(names, each.difference) for names, each in found.judge.settled.items()
+        SettledSize(each.names, dict(each.others), each.found.difference)
+        for each in found.judge.settlements
     )
     by_probe = found.where(PointState.VALID_BY_PROBE)
     return GuardAudit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,7 +86,13 @@ class Conditions:
         read = {self.name_of[symbol] for symbol in symbols if symbol in self.name_of}
         return tuple(each.name for each in self.dimensions if each.name in read)
 
-    def truth(self, points: Mapping[str, Any], shape: tuple[int, ...]) -> Truth:
+    def truth(
+        self,
+        points: Mapping[str, Any],
+        shape: tuple[int, ...],
+        *,
+        only: Collection[int] | None = None,
+    ) -> Truth:
         """Where each condition holds.
 
         A bound holds where some size is 1: torch makes bounds for sizes of at least 2, also those
@@ -96,6 +102,7 @@ class Conditions:
             points: dimension -> its values, arrays that broadcast to ``shape``; the example's
                 value where it is left out.
             shape: of the points; the result has them in one row.
+            only: indices of the conditions to evaluate; the others count as holding.
         """
         values = {each.name: points.get(each.name, each.hint) for each in self.dimensions}
         evaluator = ArrayEvaluator(self._by_symbol(values))
@@ -105,7 +112,7 @@ class Conditions:
                 some_one |= np.equal(values[each.name], 1)
         holds = np.ones((len(self.guards), *shape), dtype=bool)
         unknown = {}
-        for index in self.considered:
+        for index in self.considered if only is None else only:
             guard = self.guards[index]
             try:
                 holds[index] = evaluator.holds(guard.expression)

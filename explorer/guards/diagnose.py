@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 from explorer.artifacts.audited import (
     AuditStatus,
@@ -61,7 +62,8 @@ def _valid_lines(audit: GuardAudit) -> list[str]:
         lines.append(f"right for {audit.dimensions[0]} = {intervals_text(audit.valid)}")
     for each in audit.settled:
         said = "the same graph" if each.difference is None else f"another graph: {each.difference}"
-        lines.append(f"a capture at {' = '.join(each.names)} = 1 gives {said}")
+        sizes = dict.fromkeys(each.names, 1) | dict(each.others)
+        lines.append(f"a capture at {_point(sizes)} gives {said}")
     return lines
 
 
@@ -83,6 +85,5 @@ def _group_line(audit: GuardAudit, group: SignatureGroup) -> str:
     return f"not {texts}: {where}; eager {group.eager.value} (run at {ran}{presumed})"
 
 
-def _point(sizes: object) -> str:
-    assert isinstance(sizes, dict)
+def _point(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in sizes.items())

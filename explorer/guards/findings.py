@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 import sympy
@@ -10,13 +10,13 @@ import sympy
 from explorer.artifacts import GuardOrigin, GuardRecord
 from explorer.artifacts.audited import EagerOutcome, Intervals, PointState, SignatureGroup
 from explorer.guards.conditions import Truth
-from explorer.guards.eager import EagerRuns
-from explorer.guards.judge import PointJudge, pairs
+from explorer.guards.eager import LARGEST_PROBED_SIZE, EagerRuns
+from explorer.guards.judge import PointJudge, Settlement, pairs
 from explorer.guards.regions import Points
 from explorer.guards.signatures import group_columns, table_of
 
-MOST_SETTLED = 8
-"""Combinations of sizes that are 1 for which a capture is made; each takes as long as the first."""
+MOST_CAPTURES = 8
+"""Captures for one combination of sizes that are 1; each may take as long as the first one."""
 
 _CODE = {state: code for code, state in enumerate(PointState)}
 
@@ -47,7 +47,7 @@ class Findings:
         self.differences: dict[int, str] = {}
         self.notes: list[str] = []
         self._sizes = [each.name for each in conditions.dimensions if each.is_size]
-        self._read_by_added: dict[int, tuple[str, ...]] = {}
+        self._added_bounds: dict[str, int] = {}
         self.zero, self.one = self._any_is(0), self._any_is(1)
         self.states = np.full(points.count, _CODE[PointState.NOT_KNOWN], dtype=np.int8)
         self.states[self.valid] = _CODE[PointState.VALID]
@@ -72,41 +72,48 @@ class Findings:
             self.notes.append("size 1 is not settled: the capture was made by hand")
             return
         table = np.array([self.points.flat[name] == 1 for name in self._sizes])
-        groups = group_columns(table, asked)
-        for rows, positions in groups[:MOST_SETTLED]:
+        for rows, positions in group_columns(table, asked):
             self._settle(tuple(self._sizes[row] for row in rows), positions)
-        if len(groups) > MOST_SETTLED:
-            self.notes.append(
-                f"{len(groups) - MOST_SETTLED} combinations of sizes that are 1 are not settled"
-            )
 
     def _settle(self, names: tuple[str, ...], positions: np.ndarray) -> None:
-        settled = self.judge.settle(names)
-        if settled.difference is not None:
-            for name in names:
-                self._blame(self._bound_of(name), positions)
-                self.differences.setdefault(self._bound_of(name), settled.difference)
+        """Captures at the largest point that is left, until each is decided."""
+        for _ in range(MOST_CAPTURES):
+            if len(positions) == 0:
+                return
+            here = {name: values[positions] for name, values in self.points.flat.items()}
+            chosen = self._largest(here)
+            settlement = self.judge.settlement_at(names, self._point(positions[chosen]))
+            decided = np.broadcast_to(
+                self.judge.region_of(settlement, here), positions.shape
+            ).copy()
+            decided[chosen] = True
+            self._note_settled(settlement, positions[decided])
+            positions = positions[~decided]
+        self.notes.append(
+            f"{' = '.join(names)} = 1 is not settled everywhere: {MOST_CAPTURES} captures were "
+            "enough"
+        )
+
+    def _largest(self, here: Mapping[str, np.ndarray]) -> int:
+        """The last point that is not too large to make inputs for, else the first."""
+        small = np.all([values <= LARGEST_PROBED_SIZE for values in here.values()], axis=0)
+        found = np.flatnonzero(small)
+        return int(found[-1]) if len(found) else 0
+
+    def _point(self, position: int) -> dict[str, int]:
+        hints = {each.name: each.hint for each in self.judge.conditions.dimensions}
+        return hints | self.points.at(int(position))
+
+    def _note_settled(self, settlement: Settlement, positions: np.ndarray) -> None:
+        difference = settlement.found.difference
+        if difference is None:
+            self.states[positions] = _CODE[PointState.VALID_BY_PROBE]
             return
-        self.states[positions] = _CODE[PointState.VALID_BY_PROBE]
-        here = {name: values[positions] for name, values in self.points.flat.items()}
-        truths = self.judge.truth_at_one(settled, here)
-        for guard, truth in zip(settled.conditions, truths, strict=True):
-            wrong = positions[~np.broadcast_to(truth, positions.shape)]
-            if len(wrong):
-                where = " and ".join(f"{name} = 1" for name in names)
-                made = replace(guard, text=f"{guard.text} where {where}")
-                read = tuple(each for each in self._sizes if each not in names)
-                self._blame(self._add_guard(made, read), wrong)
-
-    def _blame(self, index: int, positions: np.ndarray) -> None:
-        self.violated[index, positions] = True
         self.passes[positions] = False
-
-    def _add_guard(self, guard: GuardRecord, read: tuple[str, ...]) -> int:
-        self.guards.append(guard)
-        self.violated = np.vstack([self.violated, np.zeros((1, self.points.count), dtype=bool)])
-        self._read_by_added[len(self.guards) - 1] = read
-        return len(self.guards) - 1
+        for name in settlement.names:
+            index = self._bound_of(name)
+            self.violated[index, positions] = True
+            self.differences.setdefault(index, difference)
 
     def _bound_of(self, name: str) -> int:
         """Index of the condition that leaves size 1 of a dimension out; made when there is none."""
@@ -114,13 +121,13 @@ class Findings:
             is_lower = isinstance(self.guards[index].expression, sympy.GreaterThan)
             if is_lower and self.judge.conditions.read_by(index) == (name,):
                 return index
-        for index, read in self._read_by_added.items():
-            if read == (name,) and self.guards[index].origin is GuardOrigin.ZERO_ONE:
-                return index
-        size = next(each for each in self.judge.captured.sizes if each.name == name)
-        condition = sympy.Ge(size.symbol, 2, evaluate=False)
-        made = GuardRecord(condition, f"{name} >= 2", GuardOrigin.ZERO_ONE)
-        return self._add_guard(made, (name,))
+        if name not in self._added_bounds:
+            size = next(each for each in self.judge.captured.sizes if each.name == name)
+            condition = sympy.Ge(size.symbol, 2, evaluate=False)
+            self.guards.append(GuardRecord(condition, f"{name} >= 2", GuardOrigin.ZERO_ONE))
+            self.violated = np.vstack([self.violated, np.zeros_like(self.zero)])
+            self._added_bounds[name] = len(self.guards) - 1
+        return self._added_bounds[name]
 
     # --------------------------------------------------------------------------------- eager first
 
@@ -171,7 +178,6 @@ class Findings:
 
     def read_by(self, index: int) -> tuple[str, ...]:
         """The dimensions that a condition reads, of those that vary."""
-        read = self._read_by_added.get(index)
-        if read is None:
-            read = self.judge.conditions.read_by(index)
+        added = [name for name, made in self._added_bounds.items() if made == index]
+        read = added or self.judge.conditions.read_by(index)
         return tuple(name for name in read if name in self.points.axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,21 @@ from explorer.guards.arrays import ArrayEvaluator, UnknownExpression
 from explorer.guards.conditions import Conditions, Truth
 from explorer.guards.domain import checked_point
 from explorer.guards.size_one import Settled, settle_with_conditions
+
+
+@dataclass(frozen=True, eq=False)
+class Settlement:
+    """One capture at size 1.
+
+    Attributes:
+        names: the sizes that are 1.
+        others: the other sizes in that capture.
+        found: what it came to.
+    """
+
+    names: tuple[str, ...]
+    others: Mapping[str, int]
+    found: Settled
 
 
 class PointJudge:
@@ -35,32 +51,56 @@ class PointJudge:
         self.captured = normalised.captured
         self.conditions = Conditions.of(normalised.captured)
         self.axes = axes
-        self.settled: dict[tuple[str, ...], Settled] = {}
+        self.settlements: list[Settlement] = []
         self._normalised = normalised
         self._config = config
 
-    def settle(self, names: tuple[str, ...]) -> Settled:
-        """What a capture where some sizes are 1 came to."""
-        if names not in self.settled:
-            found = settle_with_conditions(self._normalised, self._config, names)
-            self.settled[names] = found
-        return self.settled[names]
+    def settlement_at(self, names: tuple[str, ...], point: Mapping[str, int]) -> Settlement:
+        """What a capture where some sizes are 1 came to, one that is right at a point.
 
-    def truth_at_one(self, settled: Settled, points: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Per condition of a capture at size 1 where it holds; not where it is not known."""
-        symbols = {
-            symbol: points.get(each.name, each.hint)
+        Args:
+            names: the sizes that are 1.
+            point: name -> value of every dimension.
+        """
+        for known in self.settlements:
+            if known.names == names and self.region_of(known, point).all():
+                return known
+        others = {
+            each.name: point[each.name]
             for each in self.conditions.dimensions
-            for symbol in each.symbols
+            if each.is_size and each.name not in names
         }
-        evaluator = ArrayEvaluator(symbols)
-        found = []
-        for guard in settled.conditions:
-            try:
-                found.append(evaluator.holds(guard.expression))
-            except UnknownExpression:
-                found.append(np.zeros((), dtype=bool))
-        return tuple(found)
+        found = settle_with_conditions(self._normalised, self._config, names, others=others)
+        self.settlements.append(Settlement(names, others, found))
+        return self.settlements[-1]
+
+    def region_of(self, settlement: Settlement, points: Mapping[str, Any]) -> np.ndarray:
+        """Where the capture at size 1 is right: at its own sizes, and where its conditions hold.
+
+        Args:
+            settlement: the capture.
+            points: dimension -> one value per point, or one for all.
+        """
+        own = np.ones((), dtype=bool)
+        for name, value in settlement.others.items():
+            own = own & np.equal(points[name], value)
+        conditions = settlement.found.conditions
+        if conditions is None:
+            return own
+        evaluator = ArrayEvaluator(
+            {
+                symbol: points.get(each.name, each.hint)
+                for each in self.conditions.dimensions
+                for symbol in each.symbols
+            }
+        )
+        holds = np.ones((), dtype=bool)
+        try:
+            for guard in conditions:
+                holds = holds & evaluator.holds(guard.expression)
+        except UnknownExpression:
+            return own
+        return own | holds
 
     def is_valid(self, sizes: Mapping[str, int]) -> bool:
         """Whether a call of these sizes gets eager's result.
@@ -77,10 +117,7 @@ class PointJudge:
         if self.captured.unknown or truth.unknown or not truth.holds.all():
             return False
         ones = tuple(name for name in live if point[name] == 1)
-        if not ones:
-            return True
-        settled = self.settle(ones)
-        return settled.difference is None and all(self.truth_at_one(settled, point))
+        return not ones or self.settlement_at(ones, point).found.difference is None
 
     def valid_by_guards(self, truth: Truth, points: Mapping[str, Any]) -> np.ndarray:
         """Where every condition holds and no size is 0 or 1; nowhere when one is not known.

@@ -1,21 +1,21 @@
 """A domain in, the points of it that an audit looks at out: all of them, or as many as will do.
 
-Conditions that read one dimension draw lines across the domain. Where no condition reads two, sizes
-between the same lines behave alike, so a few of them stand for all.
+A plane of 8192 times 8192 sizes has a few kinds of points only. Where the kinds can be counted, a
+small grid that has a point of each stands for the plane, and nothing is left undecided.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from explorer.guards.conditions import Conditions
 from explorer.guards.domain import Dimension
-from explorer.guards.signatures import group_columns
+from explorer.guards.kinds import Axis, Kinds, axis_of, joint_conditions
 from explorer.guards.valid import runs, sizes_of
 from explorer.size_range import SizeRange
 
@@ -36,8 +36,9 @@ class Points:
         is_exact: whether they decide every point of the domain.
         coverage: which points they are, in words.
         all_sizes: dimension -> every value of the domain, ascending.
-        stands_in: dimension -> per value of the domain the position in ``axes`` of the one that
-            stands for it; None when every point stands for itself only.
+        kinds: the axes of the domain, when the points stand for others of their kind.
+        weights: per point for how many points of the domain it stands, the points of a kind in
+            equal parts; None when each stands for itself.
     """
 
     axes: Mapping[str, np.ndarray]
@@ -45,7 +46,8 @@ class Points:
     is_exact: bool
     coverage: str
     all_sizes: Mapping[str, np.ndarray]
-    stands_in: Mapping[str, np.ndarray] | None = None
+    kinds: tuple[Axis, ...] = ()
+    weights: np.ndarray | None = None
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -57,7 +59,7 @@ class Points:
     @cached_property
     def count(self) -> int:
         """How many."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @cached_property
     def broadcast(self) -> dict[str, np.ndarray]:
@@ -82,124 +84,101 @@ class Points:
         """One point."""
         return {name: int(values[position]) for name, values in self.flat.items()}
 
-    @cached_property
-    def _weights(self) -> np.ndarray:
-        """Per point of a grid, for how many points of the domain it stands."""
-        weight: Any = np.ones((), dtype=object)
-        for name, axis in self.axes.items():
-            assert self.stands_in is not None
-            counts = np.bincount(self.stands_in[name], minlength=len(axis))
-            weight = np.multiply.outer(weight, counts.astype(object))
-        return np.asarray(weight).ravel()
-
     def weight(self, positions: np.ndarray) -> int:
         """How many points of the domain some points stand for, given by position."""
-        return len(positions) if self.stands_in is None else int(self._weights[positions].sum())
+        return len(positions) if self.weights is None else round(self.weights[positions].sum())
 
     def sizes_in(self, dimension: str, positions: np.ndarray) -> np.ndarray:
-        """The values of a dimension that some points have, given by position, ascending."""
-        if self.stands_in is None:
-            found = self.flat[dimension][positions]
-            return found if len(self.axes) == 1 else np.unique(found)
-        place = list(self.axes).index(dimension)
-        mask = np.zeros(self.count, dtype=bool)
-        mask[positions] = True
-        others = tuple(axis for axis in range(len(self.axes)) if axis != place)
-        marked: np.ndarray = np.any(mask.reshape(self.shape), axis=others)
-        return self.all_sizes[dimension][marked[self.stands_in[dimension]]]
+        """The values of a dimension that some points stand for, given by position, ascending."""
+        found = self.flat[dimension][positions]
+        if len(self.axes) == 1:
+            return found
+        for axis in self.kinds:
+            if axis.name == dimension:
+                return axis.sizes[np.isin(axis.kinds, axis.kinds_of(found))]
+        return np.unique(found)
 
 
 def choose_points(conditions: Conditions, domain: Mapping[Dimension, SizeRange]) -> Points:
     """The points to look at."""
-    axes = {each.name: sizes_of(values) for each, values in domain.items()}
-    total = int(np.prod([len(axis) for axis in axes.values()], dtype=object))
-    whole = int(np.prod([v.end - v.start + 1 for v in domain.values()], dtype=object))
-    if len(axes) <= 1 or total <= MOST_POINTS:
+    sizes = {each.name: sizes_of(values) for each, values in domain.items()}
+    total = math.prod(len(each) for each in sizes.values())
+    whole = math.prod(each.end - each.start + 1 for each in domain.values())
+    if len(sizes) <= 1 or total <= MOST_POINTS:
         if total == whole:
-            return Points(axes, True, True, f"all {whole:,} points", axes)
-        return Points(axes, True, False, f"{total:,} of {whole:,} points, near both ends", axes)
-    if total == whole and not _joint(conditions, domain):
-        found = _products(conditions, domain, axes, whole)
-        if found.count <= MOST_POINTS:
+            return Points(sizes, True, True, f"all {whole:,} points", sizes)
+        return Points(sizes, True, False, f"{total:,} of {whole:,} points, near both ends", sizes)
+    kinds = Kinds(
+        conditions,
+        tuple(axis_of(conditions, each, sizes[each.name]) for each in domain),
+        joint_conditions(conditions, set(sizes)),
+    )
+    if total == whole and kinds.is_countable:
+        found = _one_of_each(kinds, domain)
+        if found is not None:
             return found
-    return _sample(conditions, domain, axes, whole)
+    return _sample(conditions, domain, sizes, whole)
 
 
-def _joint(conditions: Conditions, domain: Mapping[Dimension, SizeRange]) -> bool:
-    """Whether some condition reads two of the dimensions."""
-    names = {each.name for each in domain}
-    read = (set(conditions.read_by(index)) & names for index in conditions.considered)
-    return any(len(each) > 1 for each in read)
-
-
-def _axis_truth(conditions: Conditions, dimension: Dimension, axis: np.ndarray) -> np.ndarray:
-    """(conditions, sizes) of the conditions on this dimension, and of being 0 or 1."""
-    alone = [i for i in conditions.considered if dimension.name in conditions.read_by(i)]
-    truth = conditions.truth({dimension.name: axis}, axis.shape).holds[alone]
-    apart = [axis == 0, axis == 1] if dimension.is_size else []
-    return np.concatenate([truth, np.array(apart, dtype=bool).reshape(-1, len(axis))])
-
-
-def _products(
-    conditions: Conditions,
-    domain: Mapping[Dimension, SizeRange],
-    axes: Mapping[str, np.ndarray],
-    whole: int,
-) -> Points:
-    """The first, middle and last size of each kind, per axis, in all combinations."""
-    chosen, stands_in = {}, {}
-    for dimension in domain:
-        axis = axes[dimension.name]
-        truth = _axis_truth(conditions, dimension, axis)
-        place = np.zeros(len(axis), dtype=np.int64)
-        for _, positions in group_columns(truth, np.ones(len(axis), dtype=bool)):
-            place[positions] = positions[len(positions) // 2]
-            place[positions[0]], place[positions[-1]] = positions[0], positions[-1]
-        kept, stands_in[dimension.name] = np.unique(place, return_inverse=True)
-        chosen[dimension.name] = axis[kept]
-    text = f"all {whole:,} points, dimension by dimension"
-    return Points(chosen, True, True, text, axes, stands_in)
+def _one_of_each(kinds: Kinds, domain: Mapping[Dimension, SizeRange]) -> Points | None:
+    """A grid with points of every kind; None when it takes too many."""
+    counts, examples = kinds.count()
+    sizes = {axis.name: axis.sizes for axis in kinds.axes}
+    chosen = {}
+    for place, (dimension, axis) in enumerate(zip(domain, kinds.axes, strict=True)):
+        told = [axis.examples(), np.array([point[place] for point in examples], dtype=np.int64)]
+        if kinds.joint:
+            told.append(_telling_sizes(kinds.conditions, dimension, axis.sizes))
+        chosen[axis.name] = np.unique(np.concatenate(told))
+    if math.prod(len(each) for each in chosen.values()) > 4 * MOST_POINTS:
+        return None
+    kind = kinds.of_grid(chosen)
+    here = np.bincount(kind, minlength=len(counts))
+    return Points(
+        axes=chosen,
+        is_grid=True,
+        is_exact=True,
+        coverage=f"all {kinds.points:,} points, {int((counts > 0).sum()):,} kinds of them",
+        all_sizes=sizes,
+        kinds=kinds.axes,
+        weights=counts[kind] / here[kind],
+    )
 
 
 def _sample(
     conditions: Conditions,
     domain: Mapping[Dimension, SizeRange],
-    axes: Mapping[str, np.ndarray],
+    sizes: Mapping[str, np.ndarray],
     whole: int,
 ) -> Points:
     """Sizes where some condition turns, and others by chance, the same ones each time."""
-    generator = np.random.default_rng(_SEED)
-    chosen = {
-        dimension.name: _telling_sizes(conditions, dimension, axes[dimension.name], generator)
-        for dimension in domain
-    }
+    chosen = {each.name: _telling_sizes(conditions, each, sizes[each.name]) for each in domain}
     if len(chosen) == 2:
-        points = Points(chosen, True, False, "", axes)
+        points = Points(chosen, True, False, "", sizes)
     else:
-        picked = {}
-        for name, axis in axes.items():
-            telling = generator.choice(chosen[name], MOST_POINTS // 2)
-            picked[name] = np.concatenate([telling, generator.choice(axis, MOST_POINTS // 2)])
-        rows = np.unique(np.stack(list(picked.values())), axis=1)
-        picked = dict(zip(picked, rows, strict=True))
-        points = Points(picked, False, False, "", axes)
+        generator = np.random.default_rng(_SEED)
+        half = MOST_POINTS // 2
+        picked = [
+            np.concatenate([generator.choice(chosen[name], half), generator.choice(axis, half)])
+            for name, axis in sizes.items()
+        ]
+        rows = np.unique(np.stack(picked), axis=1)
+        points = Points(dict(zip(sizes, rows, strict=True)), False, False, "", sizes)
     return replace(points, coverage=f"{points.count:,} of {whole:,} points")
 
 
-def _telling_sizes(
-    conditions: Conditions,
-    dimension: Dimension,
-    axis: np.ndarray,
-    generator: np.random.Generator,
-) -> np.ndarray:
-    """At most 256 sizes of an axis, ascending."""
+def _telling_sizes(conditions: Conditions, dimension: Dimension, sizes: np.ndarray) -> np.ndarray:
+    """At most 256 sizes of a dimension, ascending."""
+    generator = np.random.default_rng(_SEED)
     reads = [i for i in conditions.considered if dimension.name in conditions.read_by(i)]
-    truth = conditions.truth({dimension.name: axis}, axis.shape).holds[reads]
-    wanted = {int(axis[0]), int(axis[-1]), *(int(size) for size in axis[:4]), dimension.hint}
+    truth = conditions.truth({dimension.name: sizes}, sizes.shape, only=reads).holds[reads]
+    wanted = {int(sizes[0]), int(sizes[-1]), *(int(size) for size in sizes[:4]), dimension.hint}
     for row in truth:
-        for run in runs(axis[row])[:8]:
+        for run in runs(sizes[row])[:8]:
             wanted |= {run.start - 1, run.start, run.end, run.end + 1}
-    found = np.intersect1d(np.array(sorted(wanted)), axis)[:_MOST_PER_AXIS]
-    rest = np.setdiff1d(axis, found)
+    found = np.intersect1d(np.array(sorted(wanted)), sizes)
+    if len(found) > _MOST_PER_AXIS:
+        return found[np.linspace(0, len(found) - 1, _MOST_PER_AXIS).astype(int)]
+    rest = np.setdiff1d(sizes, found)
     missing = min(_MOST_PER_AXIS - len(found), len(rest))
     return np.sort(np.concatenate([found, generator.choice(rest, missing, replace=False)]))

@@ -14,6 +14,7 @@ import sympy
 import torch
 from torch import fx
 
+from explorer import example_inputs
 from explorer.artifacts import CapturedGraph, GuardRecord, InputKind, NormalisedGraph
 from explorer.artifacts.common import Expression
 from explorer.config import CompilationConfig
@@ -32,13 +33,13 @@ class Settled:
 
     Attributes:
         difference: what differs from the general graph, in words; None when it is the same program.
-        conditions: what the capture at 1 relies on, over the symbols of the general graph's sizes.
-            Where they do not hold, the same program may be wrong: ``a + b > 3`` needs no condition
-            where both are at least 2.
+        conditions: what the capture at 1 relies on, over the symbols of the general graph's sizes;
+            None when there is none. Where they do not hold, the same program may be wrong:
+            ``a + b > 3`` needs no condition where both are at least 2.
     """
 
     difference: str | None
-    conditions: tuple[GuardRecord, ...] = ()
+    conditions: tuple[GuardRecord, ...] | None = None
 
 
 def settle(
@@ -53,7 +54,11 @@ def settle(
 
 
 def settle_with_conditions(
-    normalised: NormalisedGraph, config: CompilationConfig, ones: Collection[str]
+    normalised: NormalisedGraph,
+    config: CompilationConfig,
+    ones: Collection[str],
+    *,
+    others: Mapping[str, int] | None = None,
 ) -> Settled:
     """Captures at size 1 and compares with the general graph.
 
@@ -61,6 +66,8 @@ def settle_with_conditions(
         normalised: the general graph; its capture knows what it was asked for.
         config: as the capture reads it.
         ones: names of the sizes that are 1.
+        others: values of the other sizes in that capture; those of the example where it is left
+            out.
     """
     request = normalised.captured.request
     if request is None:
@@ -74,6 +81,9 @@ def settle_with_conditions(
     }
     counters.add("captured")
     try:
+        if others:
+            args, kwargs = example_inputs.at(request, others, captured=normalised.captured)
+            request = dataclasses.replace(request, args=args, kwargs=kwargs)
         with warnings.catch_warnings():
             # torch.cond says that its test is a constant; at one size it is.
             warnings.simplefilter("ignore", UserWarning)
