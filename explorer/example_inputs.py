@@ -49,6 +49,11 @@ def at(
     return inputs.replace_tensors(request.args, request.kwargs, changed)
 
 
+def size_names(request: CaptureRequest) -> set[str]:
+    """Names of the dims that are wanted dynamic."""
+    return {str(each.name) for each in named_dims(request)[1]}
+
+
 def copied(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Inputs:
     """The same inputs in other memory, since a model may write to them."""
     found: list[inputs.TensorLeaf] = inputs.tensor_leaves({"args": args, "kwargs": dict(kwargs)})

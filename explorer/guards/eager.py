@@ -114,7 +114,7 @@ class EagerRuns:
         self.count += 1
         try:
             with _random_state_kept():
-                args, kwargs = _inputs(self.captured, sizes)
+                args, kwargs = inputs_at_point(self.captured, sizes)
         except ExplorerError as error:
             return EagerProbe(sizes, EagerOutcome.NOT_KNOWN, str(error))
         return self._called(sizes, args, kwargs)
@@ -150,9 +150,18 @@ def _outcome(probes: Any) -> EagerOutcome:
     return found.pop() if len(found) == 1 else EagerOutcome.MIXED
 
 
-def _inputs(captured: CapturedGraph, sizes: Mapping[str, int]) -> example_inputs.Inputs:
+def inputs_at_point(captured: CapturedGraph, sizes: Mapping[str, int]) -> example_inputs.Inputs:
+    """Inputs of some sizes, in memory of their own, with other values for some int arguments.
+
+    Args:
+        captured: knows the example.
+        sizes: name of a size or of an int argument -> value.
+
+    Raises:
+        ExplorerError: there are no such inputs.
+    """
     request = captured.request
-    named = {each.name for each in captured.sizes}
+    named = {each.name for each in captured.sizes} | example_inputs.size_names(request)
     wanted = {name: size for name, size in sizes.items() if name in named}
     args, kwargs = example_inputs.at(request, wanted, captured=captured)
     args, kwargs = example_inputs.copied(args, kwargs)

@@ -56,9 +56,14 @@ class Special:
 
 
 class SizeOneCaptures:
-    """What is known of size 1 for one model."""
+    """What is known of size 1 for one model.
+
+    Attributes:
+        count: how many captures it took.
+    """
 
     def __init__(self, config: CompilationConfig) -> None:
+        self.count = 0
         self._config = config
         self._specials: list[Special] = []
         self._lock = threading.RLock()
@@ -128,6 +133,7 @@ class SizeOneCaptures:
             special = capture_fixing(request, self._config)
         found = Special(normalise(special), plain_values(request))
         self._specials.append(found)
+        self.count += 1
         return found
 
     def forget(self) -> None:

@@ -18,11 +18,15 @@ from typing import Any
 import torch
 
 from explorer.artifacts import RunRecord
+from explorer.artifacts.covered import Coverage
 from explorer.compilation import Compilation
 from explorer.config import GradPolicy, GuardPolicy
-from explorer.errors import GradRequired, GuardViolation
-from explorer.runtime.runner import RunEagerly, Runner
+from explorer.errors import ConfigError, GradRequired, GuardViolation
+from explorer.progress import CancelToken, ProgressCallback
+from explorer.runtime.cover import cover
+from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variants import Rebuild, Variants
+from explorer.size_range import SizeRange
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import dotted_path
 from explorer.torch_private.hooks import SUBMODULES_AS_TRACED
@@ -81,6 +85,9 @@ class CompiledModel:
         try:
             if self._variants is not None:
                 return self._variants.call(args, kwargs)
+            result = runner.fast_call(args, kwargs)
+            if result is not NOT_SERVED:
+                return result
             runner = self._matching(runner, args, kwargs)
             return runner.call(args, kwargs)
         except RunEagerly:
@@ -96,6 +103,36 @@ class CompiledModel:
         if runner.recording is not None:
             _fill_eager(runner.recording, (time.perf_counter() - started) * 1e6)
         return result
+
+    def cover(
+        self,
+        domain: SizeRange | Mapping[str, SizeRange] | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Coverage:
+        """Captures and compiles up front what calls of a domain need.
+
+        Args:
+            domain: a range for the one dynamic size, or name of a size or int argument -> range;
+                1..min(max_size, 65536) for a size that is left out.
+            progress: told how many points are decided.
+            cancel: looked at between captures.
+
+        Raises:
+            ConfigError: the policy is not VARIANTS, or the domain does not fit.
+            VariantsLimit: more graphs are needed than ``variants_limit`` allows.
+            Cancelled: somebody asked to stop; the graphs so far are kept.
+        """
+        if self._variants is None:
+            raise ConfigError(
+                "cover captures more graphs, which guard_policy "
+                f"{self._states[0].config.guard_policy.name} does not do: compile with "
+                "guard_policy=GuardPolicy.VARIANTS."
+            )
+        config = self._states[0].config
+        with torch.no_grad():
+            return cover(self._variants, config, domain, progress=progress, cancel=cancel)
 
     @contextlib.contextmanager
     def record(self) -> Iterator[RunRecord]:

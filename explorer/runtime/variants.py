@@ -55,7 +55,12 @@ class Variant:
 
 
 class Variants:
-    """The captured graphs of one model, and which of them serves a call."""
+    """The captured graphs of one model, and which of them serves a call.
+
+    Attributes:
+        request: the model and its example call.
+        size_one: the captures at size 1, which all variants share.
+    """
 
     def __init__(
         self,
@@ -72,11 +77,12 @@ class Variants:
             rebuild: compiles another capture.
             is_outdated: whether a runner's parameters or submodules are no longer the model's.
         """
-        self._request = request
+        self.request = request
         self._rebuild = rebuild
         self._is_outdated = is_outdated
         self._config: CompilationConfig = first.config
-        self._size_one = SizeOneCaptures(self._config)
+        self.size_one = SizeOneCaptures(self._config)
+        self._captures = 1
         self._lock = threading.RLock()
         self._variants: tuple[Variant, ...] = ()
         self._table = VariantTable(request, (), 0)
@@ -93,6 +99,15 @@ class Variants:
         return tuple(
             each.runner.compilation for each in self._variants if each.same_graph_as is None
         )
+
+    @property
+    def captures(self) -> int:
+        """How many captures there were, the first one and those at size 1 included."""
+        return self._captures + self.size_one.count
+
+    def same_graph_as(self, position: int) -> int | None:
+        """Position of another variant that is the same program as this one, or None."""
+        return self._variants[position].same_graph_as
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """The model's result, through the variant that is right for the call.
@@ -139,7 +154,7 @@ class Variants:
                 each for each in self._variants if not self._is_outdated(each.runner, args, kwargs)
             )
             if len(kept) < len(self._variants):
-                self._size_one.forget()  # the model itself has changed
+                self.size_one.forget()  # the model itself has changed
             if len(kept) >= self._config.variants_limit:
                 raise self._limit_reached(args, kwargs)
             captured = self._captured_for(args, kwargs)
@@ -150,20 +165,21 @@ class Variants:
             return runner
 
     def _captured_for(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CapturedGraph:
-        request = request_of_call(self._request, args, kwargs)
+        request = request_of_call(self.request, args, kwargs)
         if request.fixed_dims:
-            return self._size_one.special_for_call(request).normalised.captured
+            return self.size_one.special_for_call(request).normalised.captured
         counters.add("captured")
+        self._captures += 1
         return capture_fixing(request, self._config)
 
     def _shared(self, runner: Runner) -> Runner:
         """The runner, settling size 1 with the captures that all variants share."""
-        runner.size_one = self._size_one
+        runner.size_one = self.size_one
         return runner
 
     def _replace(self, variants: tuple[Variant, ...]) -> None:
         captured = [each.runner.captured for each in variants]
-        table = VariantTable(self._request, captured, self._config.max_size)
+        table = VariantTable(self.request, captured, self._config.max_size)
         for position, each in enumerate(variants):
             each.runner.variant = position
         # The table first: a reader that sees it before the variants finds fewer, not wrong ones.
@@ -171,7 +187,7 @@ class Variants:
 
     def _limit_reached(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> VariantsLimit:
         culprit = _commonest_guard([each.runner.captured for each in self._variants])
-        sizes = sizes_of_call(request_of_call(self._request, args, kwargs))
+        sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
         named = ", ".join(f"{name} = {size}" for name, size in sizes.items())
         made_by = ""
         if culprit is not None:
