@@ -121,7 +121,7 @@ def _unknown_test(place: SourceLocation | None, condition: str) -> Trap:
         place,
         f"a test asks whether {condition}, which is not known while tracing: a size that is marked "
         "unbacked, or a value of a tensor",
-        fixes_text(Situation.VALUE_TEST),
+        fixes_text(Situation.UNBACKED_TEST),
     )
 
 

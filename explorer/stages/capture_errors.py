@@ -11,6 +11,7 @@ import sympy
 from explorer.artifacts import SourceLocation
 from explorer.artifacts.common import Expression
 from explorer.errors import SpecializedDim
+from explorer.guards.op_traps import fake_trap
 from explorer.guards.places import is_user_file, place_of_position, user_place
 from explorer.guards.traps import explain_trace_error
 from explorer.stages.graphs import frames_of
@@ -115,7 +116,12 @@ def _culprit(recording: dynamo.Recording, dim: DynamicDim | None) -> SourceLocat
     chosen = equal[0] if equal else tests[-1] if tests and symbol is not None else None
     if chosen is None:
         return None
-    return place_of_position(chosen.asker.position) or user_place(chosen.user_stack)
+    call = user_place(chosen.user_stack)
+    if chosen.asker.operator is not None:
+        fake = fake_trap(chosen.asker.operator, "", call, asked_at=chosen.framework)
+        if fake is not None:
+            return fake.place
+    return place_of_position(chosen.asker.position) or call
 
 
 def _symbol_of(recording: dynamo.Recording, dim: DynamicDim | None) -> Expression | None:

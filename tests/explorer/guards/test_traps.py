@@ -162,6 +162,7 @@ def test_without_a_recording_a_size_and_a_value_are_not_told_apart():
     assert message is not None
     assert models.here(models.size_branch) in message
     assert "a size that is marked unbacked, or a value of a tensor" in message
+    assert "GuardPolicy.VARIANTS" in message
 
 
 def prints(x):
@@ -198,3 +199,14 @@ def test_a_compilation_says_so(model, what):
     assert models.here(model) in str(caught.value)
     assert what in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+def test_a_fake_that_fixes_the_size_is_the_place():
+    with pytest.raises(explorer.CaptureError, match="the model fixed it to 4") as caught:
+        explorer.compile_model(
+            models.calls_fake_branches,
+            (torch.randn(4, 16),),
+            dynamic_arg_dims={"x": {0: "n"}},
+            config=explorer.CompilationConfig(backend="eager", max_size=64),
+        )
+    assert models.here(models.the_fake) in str(caught.value)
