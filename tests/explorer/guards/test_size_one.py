@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
+import torch
 
-from explorer.guards.size_one import same_at
+from explorer.guards.size_one import same_at, settle, settle_with_conditions
 from explorer.stages.capture import CaptureRequest, call_at, capture
 from explorer.stages.normalise import normalise
 from tests.explorer.comparing import EAGER, filled
@@ -37,3 +39,47 @@ def test_programs_are_compared(model: Any, same: bool) -> None:
     if difference is not None:
         assert "against" in difference
         assert "\n" not in difference
+
+
+@pytest.mark.parametrize(("model", "same"), CASES)
+def test_settling_captures_again_from_the_request(model: Any, same: bool) -> None:
+    general = normalise(capture(CaptureRequest(model, (filled(5, 3),), {}), EAGER))
+    assert (settle(general, EAGER, ("x_0",)) is None) is same
+
+
+def two_sizes(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    both = x.sum(0) + y.sum(0)
+    return both * 2 if x.shape[0] + y.shape[0] > 3 else both * 3
+
+
+def test_what_a_capture_at_one_relies_on_is_over_the_general_sizes() -> None:
+    dims = {"x": {0: "a"}, "y": {0: "b"}}
+    request = CaptureRequest(two_sizes, (filled(5, 3), filled(9, 3)), {}, dims)
+    general = normalise(capture(request, EAGER))
+    found = settle_with_conditions(general, EAGER, ("a",), others={"b": 17})
+    assert found.difference is None
+    assert found.conditions is not None
+    symbol = general.captured.sizes[1].symbol
+    (condition,) = found.conditions
+    expression: Any = condition.expression
+    assert expression.free_symbols == {symbol}
+    assert [expression.xreplace({symbol: n}) for n in (2, 3)] == [False, True]
+
+
+def test_what_cannot_be_captured_at_one_says_why() -> None:
+    dims = {"x": {0: "a"}, "y": {0: "b"}}
+    request = CaptureRequest(two_sizes, (filled(5, 3), filled(9, 3)), {}, dims)
+    general = normalise(capture(request, EAGER))
+    found = settle_with_conditions(general, EAGER, ("a",), others={"b": 2})
+    assert found.conditions is None
+    assert found.difference is not None
+    assert found.difference.startswith("it cannot be captured there: y.size(0)")
+
+
+def test_a_capture_made_by_hand_cannot_be_settled() -> None:
+    general = normalise(capture(CaptureRequest(lambda x: x + 1, (filled(5, 3),), {}), EAGER))
+    captured = dataclasses.replace(general.captured, request=None)
+    by_hand = dataclasses.replace(general, captured=captured)
+    assert settle(by_hand, EAGER, ("x_0",)) == (
+        "it was captured by hand, so it cannot be captured again"
+    )
