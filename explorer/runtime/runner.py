@@ -21,6 +21,7 @@ from explorer.config import CompilationConfig, GuardPolicy, OutOfRange
 from explorer.errors import GuardViolation, InputError, SizeOutOfRange
 from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.runtime import accept, predicate
+from explorer.runtime.fast_calls import NOT_SERVED, FastCalls
 from explorer.runtime.plan import function_name
 from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
 from explorer.size_range import SizeRange, interval_text
@@ -67,6 +68,11 @@ class Runner:
         self.size_one = SizeOneCaptures(self.config)
         self.variant = 0
         self._one_artifacts: dict[tuple[Any, ...], Mapping[str, Artifact]] = {}
+        drops = self.config.guard_policy is GuardPolicy.DROP
+        self._evaluates = self.config.dynamic_shapes.evaluate_guards
+        self.checks_values = not drops and not self._evaluates
+        self.checks_sizes = not drops or self._evaluates
+        self._fast = FastCalls(self)
         if self.is_empty:
             return
         self._forward = self.raw.bind(self._run_flat)
@@ -76,14 +82,14 @@ class Runner:
 
     def _prepare_scope(self) -> None:
         function, receiver = self.raw.function, self.raw.receiver
-        self._signature = inspect.signature(function, follow_wrapped=False)
+        self.signature = inspect.signature(function, follow_wrapped=False)
         code = function.__code__
         self._first = () if receiver is None else (receiver,)
         self._names = code.co_varnames[: code.co_argcount]
         plain = not code.co_kwonlyargcount and not code.co_flags & 0x0C
         self._simple_count = len(self._names) if plain else -1
-        self._cells = tuple(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        self._watch = ModuleWatch(self.captured.model, function)
+        self.cells = tuple(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        self.modules = ModuleWatch(self.captured.model, function)
         self._call_tensors = threading.local()
 
     def _prepare_inputs(self) -> None:
@@ -94,12 +100,12 @@ class Runner:
         per_call = [i for i, each in enumerate(inputs) if each.kind in PER_CALL]
         self._constants = {each.name: values[i] for i, each in enumerate(inputs) if i >= count}
         self._bound_names = tuple(inputs[i].name for i in bound)
+        self.bound_sources = tuple((i, inputs[i].source) for i in bound)
         self._take_bound = _getter(bound)
         self._take_per_call = _getter(per_call)
-        self._binding = _Binding(self._take_bound(values))
-        check = self.config.guard_policy is not GuardPolicy.DROP
+        self.binding = _Binding(self._take_bound(values))
         self._accepted_size, self.predicate_source = predicate.write_predicate(
-            self.captured, self.dispatch, check_guards=check
+            self.captured, self.dispatch, check_guards=self.checks_sizes
         )
         written = effects.written_inputs(self.captured.graph)
         nodes = placeholders(self.captured.graph)
@@ -107,6 +113,7 @@ class Runner:
         self._tensor_positions = tuple(
             each.position for each in predicate.tensors_of(self.captured)
         )
+        self.writes_among_several = bool(self._written) and len(self._tensor_positions) > 1
         self._returned = _inputs_seen_through_outputs(self.captured.graph)
 
     def _prepare_dispatch(self) -> None:
@@ -135,7 +142,7 @@ class Runner:
             held = self.raw.state.check(scope)
             reason = None if held else self.raw.state.explain(scope)
         if reason is None:
-            reason = self._watch.problem()
+            reason = self.modules.problem()
         state = thread_state()
         if state != self.captured.thread_state:
             pairs = zip(self.captured.thread_state, state, strict=True)
@@ -146,17 +153,26 @@ class Runner:
         if not kwargs and len(args) + len(self._first) == self._simple_count:
             scope = dict(zip(self._names, (*self._first, *args), strict=True))
         else:
-            bound = self._signature.bind(*self._first, *args, **kwargs)
+            bound = self.signature.bind(*self._first, *args, **kwargs)
             bound.apply_defaults()
             scope = dict(bound.arguments)
-        for name, cell in self._cells:
+        for name, cell in self.cells:
             scope[name] = cell.cell_contents
         return scope
 
     # ------------------------------------------------------------------------------------- one call
 
+    def fast_call(self, args: Any, kwargs: Any) -> Any:
+        """The same as ``state_problem`` and ``call``, or ``NOT_SERVED``: take these."""
+        return NOT_SERVED if self.recording is not None else self._fast.serve(args, kwargs)
+
     def call(self, args: Any, kwargs: Any) -> Any:
         """Binds the call, runs the pieces, rebuilds the output."""
+        result = self._call(args, kwargs)
+        self._fast.learn(args, kwargs)
+        return result
+
+    def _call(self, args: Any, kwargs: Any) -> Any:
         if self.captured.outside:
             self._call_tensors.values = self._tensors_outside(args, kwargs)
         try:
@@ -176,18 +192,19 @@ class Runner:
     def _run_flat(self, *values: Any) -> Any:
         if self.captured.outside:
             values += self._call_tensors.values
-        binding = self._binding
+        binding = self.binding
         bound = self._take_bound(values)
         if not all(map(operator.is_, bound, binding.values)):
-            binding = self._binding = _Binding(bound)
+            binding = self.binding = _Binding(bound)
         size = self._accepted_size(values)
         if size == predicate.NOT_ACCEPTED:
-            return self._run_special(values, binding)
-        if self._written and len(self._tensor_positions) > 1:
-            self._refuse_overlap(values)
-        return self._run_row(self._row_of(size), values, binding)
+            return self.run_special(values, binding)
+        if self.writes_among_several:
+            self.refuse_overlap(values)
+        return self._run_row(self.row_of(size), values, binding)
 
-    def _row_of(self, size: int) -> DispatchEntry:
+    def row_of(self, size: int) -> DispatchEntry:
+        """The row that serves a dispatch size."""
         if self.dispatch is None:
             return self._rows[0]
         row = self._exact_rows.get(size)
@@ -214,11 +231,15 @@ class Runner:
     def _run_row(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
         if self.recording is not None:
             return self._run_recorded(row, values, binding)
+        return self.function_of(row, binding)(*self._take_per_call(values))
+
+    def function_of(self, row: DispatchEntry, binding: _Binding) -> Callable[..., Any]:
+        """The stitching function of a row with the bound values in place."""
         function = binding.functions.get(row.function_name)
         if function is None:
             function = self._bind(row, binding, None)
             binding.functions[row.function_name] = function
-        return function(*self._take_per_call(values))
+        return function
 
     def _bind(self, row: DispatchEntry, binding: _Binding, extra: Any) -> Any:
         name, artifacts = row.function_name, row.artifacts
@@ -260,28 +281,30 @@ class Runner:
 
     # ---------------------------------------------------------------------------- what is not plain
 
-    def _run_special(self, values: tuple[Any, ...], binding: _Binding) -> Any:
+    def run_special(self, values: tuple[Any, ...], binding: _Binding) -> Any:
         """A call that the predicate did not accept: size 0 or 1, other strides, or a violation."""
         sizes = accept.read_sizes(self.captured, values)
         if 0 in sizes.values():
             raise RunEagerly
         restride = accept.check_tensors(self.captured, values, sizes)
         ones = frozenset(name for name, size in sizes.items() if size == 1)
-        if self.config.guard_policy is not GuardPolicy.DROP:
+        if self.checks_sizes:
             self._check_sizes(sizes, ones)
         if restride:
             values = self._restrided(values, restride, sizes)
-        if self._written and len(self._tensor_positions) > 1:
-            self._refuse_overlap(values)
+        if self.writes_among_several:
+            self.refuse_overlap(values)
         if ones:
             return self._run_row(self._row_at_one(sizes, ones), values, binding)
         size = sizes[self.dispatch.name] if self.dispatch is not None else 0
-        return self._run_row(self._row_of(size), values, binding)
+        return self._run_row(self.row_of(size), values, binding)
 
     def _check_sizes(self, sizes: Mapping[str, int], ones: frozenset[str]) -> None:
-        if not ones:
+        if not ones or self._evaluates:
             domain = SizeRange(1, self.config.max_size)
-            accept.check_guards(self.captured, sizes, domain, self.dispatch)
+            accept.check_guards(
+                self.captured, sizes, domain, self.dispatch, branches_only=bool(ones)
+            )
             return
         difference = self.size_one.difference(self.unique.split.normalised, sizes)
         if difference is not None:
@@ -304,7 +327,7 @@ class Runner:
             size = sizes[self.dispatch.name]
             if size == 1 and 1 in self._exact_rows and ones == {self.dispatch.name}:
                 return self._exact_rows[1]
-            size_range = SizeRange(1, 1) if size == 1 else self._row_of(size).size_range
+            size_range = SizeRange(1, 1) if size == 1 else self.row_of(size).size_range
         fixed = dict.fromkeys(sorted(ones), 1)
         key = (size_range, *fixed)
         if key not in self._one_artifacts:
@@ -359,8 +382,11 @@ class Runner:
             changed[each.position] = fresh.copy_(tensor)
         return tuple(changed)
 
-    def _refuse_overlap(self, values: tuple[Any, ...]) -> None:
+    def refuse_overlap(self, values: Any) -> None:
         """Refuses inputs that share memory when the graph writes to one of them.
+
+        Args:
+            values: the flat inputs, or position -> tensor for those of the call.
 
         Raises:
             InputError: naming both.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -47,6 +46,7 @@ class Places:
             trust_tables: take it that no module's dict of submodules, parameters or buffers is
                 replaced by another dict; what is in them is watched.
         """
+        self._root = (source, receiver)
         self._trust_tables = trust_tables
         self._values: dict[str, Any] = {source: receiver}
         self._parents: dict[str, str] = {}
@@ -112,6 +112,14 @@ class Places:
         elif _is_plain_object(value):
             self._objects[id(value)] = value
 
+    def still_hold(self) -> bool:
+        """Whether every value that was found is still at its place."""
+        again = Places(self._root[0], self._root[1])
+        try:
+            return all(again.value(source) is value for source, value in self._values.items())
+        except NotWatched:
+            return False
+
     def unchanged(self) -> Callable[[], bool]:
         """A function that says whether all that is watched is as it is now."""
         of_object = {id(vars(value)) for value in self._objects.values()}
@@ -158,21 +166,8 @@ def _stands_for(value: Any, tests: Iterable[str]) -> bool:
     return tests <= (_BY_TYPE if _is_plain_object(value) else _BY_IDENTITY)
 
 
-@dataclass(frozen=True, eq=False)
-class WatchedValues:
-    """What a look can stand for, and what is left.
-
-    Attributes:
-        places: with the watched values.
-        left: sources of the guards that stay with Dynamo.
-    """
-
-    places: Places
-    left: frozenset[str]
-
-
-def watch_values(tree: GuardNode, places: Places) -> WatchedValues:
-    """Tells apart the conditions that a look stands for.
+def watch_values(tree: GuardNode, places: Places) -> frozenset[str]:
+    """Sources of the guards that stay with Dynamo; for the others, a look at what is watched does.
 
     Args:
         tree: all guards.
@@ -180,7 +175,7 @@ def watch_values(tree: GuardNode, places: Places) -> WatchedValues:
     """
     left: set[str] = set()
     _visit(tree, places, left)
-    return WatchedValues(places, frozenset(left))
+    return frozenset(left)
 
 
 def _visit(node: GuardNode, places: Places, left: set[str]) -> bool:

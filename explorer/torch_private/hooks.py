@@ -1,7 +1,7 @@
 """Modules and their hooks: whether they are the ones that were traced.
 
-Private names used (torch 2.13.0): ``Module._modules``, ``Module._forward_hooks`` and its three
-siblings, and the four global hook tables of ``torch.nn.modules.module``.
+Private names used (torch 2.13.0): ``Module._modules``, ``Module._forward_hooks``,
+``Module._forward_pre_hooks``, and the tables of global hooks of ``torch.nn.modules.module``.
 
 Dynamo can guard on hooks itself (``skip_nnmodule_hook_guards=False``); that took 210 us a call for
 540 modules, this 40.
@@ -16,12 +16,10 @@ from typing import Any
 import torch
 from torch.nn.modules import module as nn_module
 
-_HOOK_TABLES = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-_GLOBAL_TABLES = tuple(
-    getattr(nn_module, f"_global{name}")
-    for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-)
-
+# Hooks of the backward pass do not matter: calls run without autograd.
+_HOOK_TABLES = ("_forward_pre_hooks", "_forward_hooks")
+_GLOBAL_TABLES = tuple(getattr(nn_module, f"_global{name}") for name in _HOOK_TABLES)
+_CODE = operator.attrgetter("__code__")
 
 HOOKS_AS_TRACED = "the hooks of its modules are those of the capture"
 SUBMODULES_AS_TRACED = "its submodules are those of the capture"
@@ -54,28 +52,61 @@ class ModuleWatch:
             for name, value in vars(owner).items()
             if isinstance(value, FunctionType)
         }
-        self._functions = tuple((*key, value, value.__code__) for key, value in functions.items())
+        self._owners = tuple(owner for owner, _ in functions)
+        self._namespaces = tuple(vars(owner) for owner in self._owners)
+        self._names = tuple(name for _, name in functions)
+        self._functions = tuple(functions.values())
+        self._codes = tuple(map(_CODE, self._functions))
         self._parents = tuple(slot[0] for slot in slots)
         self._keys = tuple(slot[1] for slot in slots)
         self._children = tuple(slot[2] for slot in slots)
 
-    def problem(self) -> str | None:
-        """What has changed since, in words, or None."""
+    def children_tables(self) -> tuple[dict[str, Any], ...]:
+        """The dicts of submodules that are not empty."""
+        return tuple({id(table): table for table in self._parents}.values())
+
+    def same(self) -> bool:
+        """Whether hooks, methods of classes and the traced function are as they were.
+
+        Submodules are left out.
+        """
         traced = self._traced
+        if self._own.get("forward") is not self._own_forward:
+            return False
         if (traced.__code__, traced.__defaults__, traced.__kwdefaults__) != self._of_traced or (
             traced.__kwdefaults__ or {}
         ) != self._kwdefaults:
-            return f"{traced.__qualname__} has the code and defaults of the capture"
-        if self._own.get("forward") is not self._own_forward:
-            return "its forward is that of the capture"
+            return False
         if any(self._empty) or any(tuple(table.items()) != was for table, was in self._filled):
-            return HOOKS_AS_TRACED
-        for owner, name, function, code in self._functions:
-            if vars(owner).get(name) is not function or function.__code__ is not code:
-                return f"{owner.__qualname__}.{name} is the function of the capture"
+            return False
+        try:
+            functions = map(operator.getitem, self._namespaces, self._names)
+            return all(map(operator.is_, functions, self._functions)) and all(
+                map(operator.is_, map(_CODE, self._functions), self._codes)
+            )
+        except KeyError:
+            return False
+
+    def problem(self) -> str | None:
+        """What has changed since, in words, or None."""
+        return (None if self.same() else self._problem()) or self.children_problem()
+
+    def children_problem(self) -> str | None:
+        """Whether a submodule is another one, in words, or None."""
         try:
             children = map(operator.getitem, self._parents, self._keys)
             same = all(map(operator.is_, children, self._children))
         except KeyError:
             same = False
         return None if same else SUBMODULES_AS_TRACED
+
+    def _problem(self) -> str:
+        if self._own.get("forward") is not self._own_forward:
+            return "its forward is that of the capture"
+        if any(self._empty) or any(tuple(table.items()) != was for table, was in self._filled):
+            return HOOKS_AS_TRACED
+        functions = zip(self._owners, self._names, self._functions, self._codes, strict=True)
+        for owner, name, function, code in functions:
+            if vars(owner).get(name) is not function or function.__code__ is not code:
+                return f"{owner.__qualname__}.{name} is the function of the capture"
+        return f"{self._traced.__qualname__} has the code and defaults of the capture"

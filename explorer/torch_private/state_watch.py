@@ -45,10 +45,11 @@ def watch(
     same_namespaces = _watch_namespaces((*objects, *dicts), len(objects))
     if not tensors:
         return same_namespaces
+    # Torch annotates one list of sizes where it takes one list per tensor.
+    sizes: Any = [list(each.shape) for each in tensors]
+    strides: Any = [list(each.stride()) for each in tensors]
     same_tensors = TensorGuards(
-        *tensors,
-        dynamic_dims_sizes=[list(each.shape) for each in tensors],
-        dynamic_dims_strides=[list(each.stride()) for each in tensors],
+        *tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides
     ).check
     return lambda: same_namespaces() and same_tensors(*tensors)
 
