@@ -297,7 +297,7 @@ def _trace(
         raised = _error_of_eager(model, args, kwargs)
         if raised is not None:
             return _ModelRaised(raised)
-    raise CaptureError(trace_error_text(failed)) from failed
+    raise CaptureError(trace_error_text(failed, recording)) from failed
 
 
 def _error_of_eager(
