@@ -147,7 +147,7 @@ class ReplayCheck:
         skipped: how many of them could not be evaluated; each weakens the check.
         stricter_points: valid points at which some question has another answer.
         stricter: their sizes; empty when there are several dimensions.
-        laxer_points: points that the conditions reject although every answer is the same.
+        laxer_points: points that a condition on sizes rejects although every answer is the same.
         laxer: their sizes; empty when there are several dimensions.
     """
 

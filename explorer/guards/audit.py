@@ -143,9 +143,9 @@ def _replay(found: Findings) -> ReplayCheck | None:
     }
     evaluations = found.judge.captured.evaluations
     same, questions, skipped = replay_mask(evaluations, values, points.shape)
-    apart = found.zero | found.one
+    shape_conditions = found.violated[: len(found.judge.captured.guards)]
     stricter = found.valid & ~same
-    laxer = ~found.passes & same & ~apart
+    laxer = shape_conditions.any(axis=0) & same & ~found.zero & ~found.one
     return ReplayCheck(
         questions=questions,
         skipped=skipped,

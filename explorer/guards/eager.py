@@ -30,6 +30,7 @@ LARGEST_PROBED_SIZE = 8192
 
 MOST_PROBES_OF_A_GROUP = 64
 MOST_PROBES = 512
+_SMALL_GROUP = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +141,8 @@ class EagerRuns:
 
 def _first_probes(count: int) -> list[int]:
     """The first, the last, and two in the middle: neighbours tell what depends on a remainder."""
+    if count <= _SMALL_GROUP:
+        return list(range(count))
     return sorted({0, count // 2, min(count // 2 + 1, count - 1), count - 1})
 
 

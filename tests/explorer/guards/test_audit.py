@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
+import sympy
 import torch
 from torch import nn
 
-from explorer import AuditStatus, ConfigError, SizeRange
-from explorer.artifacts import EagerOutcome, PointState
+from explorer import (
+    AuditStatus,
+    ConfigError,
+    DynamicShapesConfig,
+    DynamicShapesType,
+    SizeRange,
+    compile_model,
+)
+from explorer.artifacts import EagerOutcome, GuardOrigin, GuardRecord, PointState
+from explorer.guards.audit import audit as audit_graph
 from tests.explorer.guards.brute_force import (
     EAGER,
     compare,
@@ -327,10 +337,25 @@ def test_another_graph_at_size_one_is_a_violation_with_the_difference() -> None:
     assert audit.settled[0].difference == violation.text
 
 
+@pytest.mark.parametrize("kind", ["backed", "unbacked"])
+def test_what_torch_check_refuses_fails_in_eager_too(kind: str) -> None:
+    def model(x):
+        torch._check(x.shape[0] > 5)
+        return x * 2
+
+    config = EAGER.replace(dynamic_shapes=DynamicShapesConfig(DynamicShapesType(kind)))
+    audit = compilation_of(model, {"n": 9}, config=config).audit(SMALL)
+    assert audit.valid == ((6, 60),)
+    assert audit.eager_fails == ((1, 5),)
+    assert audit.violations == ()
+    assert audit.replay_agrees is True
+    (group,) = audit.groups
+    assert audit.guards[group.signature[0]].text == "n > 5"
+    assert not group.is_presumed
+
+
 @pytest.mark.parametrize("kind", ["unbacked", "backed_size_oblivious"])
 def test_size_one_is_settled_though_no_bound_leaves_it_out(kind: str) -> None:
-    from explorer import DynamicShapesConfig, DynamicShapesType
-
     config = EAGER.replace(dynamic_shapes=DynamicShapesConfig(DynamicShapesType(kind)))
     audit = compilation_of(lambda x: x + 1, {"n": 9}, config=config).audit(SMALL)
     assert audit.valid == ((2, 60),)
@@ -338,20 +363,13 @@ def test_size_one_is_settled_though_no_bound_leaves_it_out(kind: str) -> None:
 
 
 def test_one_unknown_condition_means_that_nothing_is_called_valid() -> None:
-    import dataclasses
-
-    import sympy
-
-    from explorer.artifacts import GuardOrigin, GuardRecord
-    from explorer.guards.audit import audit
-
     normalised = compilation_of(equal, {"n": 9}).normalised
     stride = sympy.Ne(sympy.Symbol("s7", integer=True), 16)
     unknown = GuardRecord(stride, "x.stride(0) != 16", GuardOrigin.OPERATOR)
     captured = dataclasses.replace(
         normalised.captured, guards=(*normalised.captured.guards, unknown)
     )
-    found = audit(dataclasses.replace(normalised, captured=captured), EAGER, SMALL)
+    found = audit_graph(dataclasses.replace(normalised, captured=captured), EAGER, SMALL)
     assert found.status is AuditStatus.UNKNOWN
     assert found.valid == ()
     assert found.valid_by_probe == ()
@@ -366,26 +384,18 @@ def test_one_unknown_condition_means_that_nothing_is_called_valid() -> None:
 
 
 def test_what_the_capture_could_not_see_makes_the_audit_unknown() -> None:
-    import dataclasses
-
-    from explorer.guards.audit import audit
-
     normalised = compilation_of(equal, {"n": 9}).normalised
     captured = dataclasses.replace(normalised.captured, unknown=("torch has no such name",))
-    found = audit(dataclasses.replace(normalised, captured=captured), EAGER, SMALL)
+    found = audit_graph(dataclasses.replace(normalised, captured=captured), EAGER, SMALL)
     assert found.status is AuditStatus.UNKNOWN
     assert found.unknown == ("torch has no such name",)
     assert found.valid == ()
 
 
 def test_a_capture_made_by_hand_leaves_eager_and_size_one_unknown() -> None:
-    import dataclasses
-
-    from explorer.guards.audit import audit
-
     normalised = compilation_of(equal, {"n": 9}).normalised
     captured = dataclasses.replace(normalised.captured, request=None)
-    found = audit(dataclasses.replace(normalised, captured=captured), EAGER, SMALL)
+    found = audit_graph(dataclasses.replace(normalised, captured=captured), EAGER, SMALL)
     assert found.valid == ((2, 3), (5, 60))
     assert found.not_known == ((1, 1),)
     assert found.groups[0].eager is EagerOutcome.NOT_KNOWN
@@ -403,8 +413,6 @@ def test_a_static_dim_is_no_dimension() -> None:
 
 
 def test_a_model_without_dynamic_sizes_is_valid_at_its_only_point() -> None:
-    from explorer import compile_model
-
     compiled = compile_model(
         lambda x: x + 1, (torch.ones(3),), dynamic_arg_dims={}, config=EAGER
     ).compilation
@@ -434,8 +442,6 @@ class Counting(nn.Module):
 
 def test_an_audit_leaves_the_model_its_inputs_and_random_numbers_alone() -> None:
     model, example = Counting(), torch.ones(9, 16)
-    from explorer import compile_model
-
     compilation = compile_model(
         model, (example,), dynamic_arg_dims={"x": {0: "n"}}, config=EAGER
     ).compilation
@@ -453,8 +459,6 @@ def test_an_audit_leaves_the_model_its_inputs_and_random_numbers_alone() -> None
 
 
 def test_inputs_of_probes_come_from_make_inputs() -> None:
-    from explorer import compile_model
-
     asked = []
 
     def make_inputs(sizes):
