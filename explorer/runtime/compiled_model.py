@@ -74,7 +74,7 @@ class CompiledModel:
         if torch.compiler.is_compiling():
             return self._model(*args, **kwargs)  # a trace around this one sees the model itself
         runner = self._states[0]
-        if runner.is_empty:
+        if runner.is_empty and self._variants is None:
             return self._model(*args, **kwargs)
         was_enabled = torch.is_grad_enabled()
         if was_enabled:

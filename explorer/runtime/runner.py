@@ -73,10 +73,10 @@ class Runner:
         self.checks_values = not drops and not self._evaluates
         self.checks_sizes = not drops or self._evaluates
         self._fast = FastCalls(self)
+        self._prepare_scope()
         if self.is_empty:
             return
         self._forward = self.raw.bind(self._run_flat)
-        self._prepare_scope()
         self._prepare_inputs()
         self._prepare_dispatch()
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from explorer.artifacts import CapturedGraph, GuardRecord
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig
@@ -22,10 +24,11 @@ from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.guards.variants import (
     capture_fixing,
     fixed_sizes,
+    region_mask,
     request_of_call,
     sizes_of_call,
 )
-from explorer.runtime.runner import Runner
+from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variant_table import VariantTable
 from explorer.stages.capture import CaptureRequest
 
@@ -113,6 +116,7 @@ class Variants:
         """The model's result, through the variant that is right for the call.
 
         Raises:
+            RunEagerly: the graph that is right runs no operation, or some size is 0.
             VariantsLimit: the call needs one more graph than ``variants_limit`` allows.
             GuardViolation: something about an input that no capture would take.
             ExplorerError: the model cannot be captured for this call.
@@ -120,12 +124,41 @@ class Variants:
         variants = self._variants
         for position in self._table.candidates(args, kwargs):
             runner = variants[position].runner
-            if runner.state_problem(args, kwargs) is None:
-                try:
+            if runner.is_empty:
+                self._run_eagerly_if_fits(runner, args, kwargs)
+                continue
+            try:
+                result = runner.fast_call(args, kwargs)
+                if result is not NOT_SERVED:
+                    return result
+                if runner.state_problem(args, kwargs) is None:
                     return runner.call(args, kwargs)
-                except GuardViolation:
-                    continue
+            except GuardViolation:
+                continue
         return self._call_another(args, kwargs, variants)
+
+    def _run_eagerly_if_fits(
+        self, runner: Runner, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """A graph without operations: where it is right there is nothing to run.
+
+        Raises:
+            RunEagerly: it is right for the call.
+        """
+        if runner.state_problem(args, kwargs) is not None:
+            return
+        sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
+        own = {each.name: sizes[each.name] for each in runner.captured.sizes}
+        if 0 in sizes.values():
+            raise RunEagerly
+        if 1 in own.values():
+            normalised = runner.unique.split.normalised
+            fits = self.size_one.difference(normalised, own) is None
+        else:
+            points = {name: np.array([size]) for name, size in sizes.items()}
+            fits = bool(region_mask(runner.captured, points, 1)[0])
+        if fits:
+            raise RunEagerly
 
     def _call_another(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], seen: tuple[Variant, ...]
@@ -134,6 +167,8 @@ class Variants:
             if self._variants is not seen:  # another thread added one meanwhile
                 return self.call(args, kwargs)
             runner = self.add(args, kwargs)
+        if runner.is_empty:
+            raise RunEagerly
         try:
             return runner.call(args, kwargs)
         except GuardViolation:

@@ -17,6 +17,7 @@ from explorer.artifacts import (
     CapturedGraph,
     GraphInput,
     InputKind,
+    Size,
     UserTensor,
 )
 from explorer.artifacts.common import Expression
@@ -330,10 +331,13 @@ def _captured(
     named: tuple[DynamicDim, ...],
     thread_state: tuple[tuple[str, Any], ...],
 ) -> CapturedGraph:
-    if raw.graph_module is None or raw.shape_env is None:
-        return _empty_capture(model, raw)
-    leaf_of = {id(leaf.tensor): leaf for leaf in leaves}
     names_of_dim = {(each.path, each.dim): str(each.name) for each in named}
+    if raw.graph_module is None or raw.shape_env is None:
+        sizes = ()
+        if raw.shape_env is not None:
+            sizes, _ = independent_sizes(raw, dims, names_of_dim, {}, leaves)
+        return _empty_capture(model, raw, sizes, thread_state)
+    leaf_of = {id(leaf.tensor): leaf for leaf in leaves}
     graph, graph_inputs = _own_graph(raw, leaf_of, names_of_dim)
     nodes = placeholders(graph)
     value_of = {
@@ -376,13 +380,34 @@ def _captured(
     )
 
 
-def _empty_capture(model: Callable[..., Any], raw: dynamo.RawCapture) -> CapturedGraph:
+def _empty_capture(
+    model: Callable[..., Any],
+    raw: dynamo.RawCapture,
+    sizes: tuple[Size, ...],
+    thread_state: tuple[tuple[str, Any], ...],
+) -> CapturedGraph:
+    """What was asked of a model that runs no tensor operation: it may run some at other sizes."""
     graph = fx.Graph()
     graph.output(())
     note = (
         "the model runs no tensor operation, so there is nothing to compile: calls run it as it is"
     )
-    return CapturedGraph(graph, (), (), (), (), (note,), (), raw, model)
+    captured = CapturedGraph(graph, (), (), sizes, (), (note,), (), raw, model)
+    if raw.shape_env is None:
+        return captured
+    found = collect(raw, sizes, (), thread_state)
+    return dataclasses.replace(
+        captured,
+        guards=found.guards,
+        value_guards=found.value_guards,
+        branch_sites=found.branch_sites,
+        specializations=found.specializations,
+        evaluations=found.evaluations,
+        unknown=found.unknown,
+        hints={size.name: size.hint for size in sizes},
+        outside=tuple(dict.fromkeys(path for size in sizes for path, _ in size.sources[:1])),
+        thread_state=thread_state,
+    )
 
 
 def _own_graph(

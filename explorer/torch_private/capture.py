@@ -62,7 +62,7 @@ class RawCapture:
         graph_module: the traced graph; None when the model ran no tensor operation.
         example_inputs: the real value of each placeholder.
         sources: Dynamo's source name of each placeholder, an expression over ``L`` and ``G``.
-        shape_env: the symbols' environment.
+        shape_env: the symbols' environment; None when nothing was asked of sizes.
         shape_guards: conditions on sizes, in the order in which they were added.
         runtime_asserts: conditions on sizes that the graph tests itself.
         value_guards: conditions on Python values.
@@ -201,7 +201,10 @@ def trace(
         )
     backend_input = output.backend_input
     graph_module = None if backend_input is None else backend_input.graph_module
-    shape_env = None if backend_input is None else backend_input.fake_mode.shape_env
+    # A model that runs no tensor operation may still have tested sizes.
+    shape_env = recording.shape_env
+    if backend_input is not None:
+        shape_env = backend_input.fake_mode.shape_env
     sources = cast(
         Mapping[int, Any],
         output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source,

@@ -197,7 +197,7 @@ def at_edges(name: str, message: str, *values: Any) -> list[Any]:
 REFUSED = [
     row(Refused(prints, CaptureError, rf"print.*|{HERE}"), "graph break: print"),
     row(Refused(item, CaptureError, rf"{HERE}.*if x\.max\(\)\.item\(\) > 0"), "graph break: item"),
-    row(Refused(by_sum, CaptureError, rf"{HERE}.*torch\.where or torch\.cond"), "branch on data"),
+    row(Refused(by_sum, CaptureError, rf"{HERE}.*torch\.cond.*torch\.where"), "branch on data"),
     row(
         Refused(by_four, GuardViolation, rf"x_0 = 4: .*x_0 != 4 \(.*{HERE}", given=lambda: rows(4)),
         "branch on a shape",
