@@ -108,8 +108,7 @@ FIXES = (
         description="The sizes of one side are declared unsupported.",
         use="torch._check before that line, if the sizes of one side are not supported",
         warnings=(
-            "Inductor does not enforce it for a backed dim once guards are dropped: use it with "
-            "GuardPolicy.CHECK, or mark the dim unbacked.",
+            "Inductor does not enforce it once guards are dropped: use it with GuardPolicy.CHECK.",
             "An example of an unsupported size cannot be captured.",
         ),
         situations=_SIZES,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from explorer.artifacts import CapturedGraph, Size
+from explorer.artifacts import CapturedGraph, GuardRecord, Size
 from explorer.artifacts.common import Expression
 from explorer.guards.arrays import ArrayEvaluator, UnknownExpression
 from explorer.size_range import SizeRange, interval_text
@@ -55,9 +55,24 @@ def holds(
     return result
 
 
+def checked_guards(captured: CapturedGraph) -> tuple[GuardRecord, ...]:
+    """What a call is checked for: the conditions of the trace, and what the graph asserts on sizes.
+
+    A graph that runs as it is asserts the latter itself. Inductor drops that where a size has a
+    value, which it has in the code of a range.
+    """
+    symbols = {size.symbol for size in captured.sizes}
+    asserted = (
+        each
+        for each in captured.runtime_asserts
+        if each.expression is not None and each.expression.free_symbols <= symbols
+    )
+    return (*captured.guards, *asserted)
+
+
 def shape_conditions(captured: CapturedGraph) -> tuple[Expression, ...]:
-    """The conditions that the trace made, bounds of sizes left out."""
-    return tuple(g.expression for g in captured.guards if not g.is_bound)
+    """The conditions that a call is checked for, bounds of sizes left out."""
+    return tuple(g.expression for g in checked_guards(captured) if not g.is_bound)
 
 
 def valid_sizes(

@@ -11,7 +11,7 @@ import torch
 from explorer.artifacts import CapturedGraph, GuardRecord, Size, UserTensor
 from explorer.artifacts.common import Expression
 from explorer.errors import GuardViolation, InputError
-from explorer.guards.valid import sizes_text, valid_sizes
+from explorer.guards.valid import checked_guards, sizes_text, valid_sizes
 from explorer.runtime.predicate import TensorAt, size_readers, tensors_of
 from explorer.size_range import SizeRange
 from explorer.stages import inputs
@@ -183,12 +183,13 @@ def check_guards(
             fixes.
     """
     points = _numbers({size.symbol: sizes[size.name] for size in captured.sizes})
-    for guard in captured.guards:
-        if branches_only and guard.is_bound:
+    for guard in checked_guards(captured):
+        expression = guard.expression
+        if expression is None or (branches_only and guard.is_bound):
             continue
-        if not guard.expression.free_symbols <= set(points):
+        if not expression.free_symbols <= set(points):
             raise _guard_violation(captured, guard, sizes, domain, dispatch)
-        if guard.expression.xreplace(points) != sympy.true:
+        if expression.xreplace(points) != sympy.true:
             raise _guard_violation(captured, guard, sizes, domain, dispatch)
 
 

@@ -15,6 +15,7 @@ import sympy
 from explorer.artifacts import CapturedGraph, GuardRecord, InputKind, Size, UserTensor
 from explorer.artifacts.common import Expression
 from explorer.guards.expression import SCALAR_FUNCTIONS, UnknownExpression, python_source
+from explorer.guards.valid import checked_guards
 from explorer.stages import inputs
 
 NOT_ACCEPTED = -1
@@ -96,7 +97,9 @@ def tensor_tests(
         tests += [f"{value}.dtype is dtype_{number}", f"{value}.device == device_{number}"]
         tests += _layout_tests(value, each.expected, names)
     if check_guards:
-        tests += [_guard_test(guard, names) for guard in captured.guards if not guard.is_bound]
+        tests += [
+            _guard_test(guard, names) for guard in checked_guards(captured) if not guard.is_bound
+        ]
     types = tuple(f"type({value_of(each.position)}) in plain_tensors" for each in tensors)
     of_name = {size.name: names[size.symbol] for size in captured.sizes}
     return TensorTests(types, tuple(readings), tuple(tests), of_name, scope)

@@ -116,20 +116,38 @@ def test_a_backed_check_without_guards_is_enforced_by_the_graph_that_runs_as_it_
 
 
 @pytest.mark.slow
-def test_a_backed_check_without_guards_is_lost_under_inductor(compile_sample):
+@both_marks
+def test_a_check_without_guards_is_lost_under_inductor(compile_sample, mark):
     sample = remedies.sample(Remedy.CHECK)
-    compiled = compile_sample(sample, backend="inductor", guard_policy=explorer.GuardPolicy.DROP)
+    compiled = compile_sample(
+        sample,
+        backend="inductor",
+        guard_policy=explorer.GuardPolicy.DROP,
+        dynamic_shapes=marked(mark),
+    )
     (rows,) = inputs_at(sample, 4)
     assert isinstance(sample.model, remedies.WithCheck)
     assert torch.allclose(compiled(rows), sample.model.project(rows) + 1, atol=1e-6)
 
 
 @both_sides
-def test_an_unbacked_check_is_enforced_by_the_graph(compile_sample, plain_model, rows):
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_an_unbacked_check_is_enforced_by_the_call(compile_sample, plain_model, backend, rows):
     sample = remedies.sample(Remedy.CHECK, rows=rows)
-    compiled = compile_sample(sample, dynamic_shapes=marked("unbacked"))
+    compiled = compile_sample(sample, backend=backend, dynamic_shapes=marked("unbacked"))
     assert_same_everywhere(sample, compiled, plain_model, set(SIZES) - {4})
-    with pytest.raises((RuntimeError, explorer.GuardViolation), match=r"Ne\(u0, 4\)|n != 4"):
+    with pytest.raises(explorer.GuardViolation, match=r"n != 4.*remedies\.py:\d+: torch\._check"):
+        compiled(*inputs_at(sample, 4))
+
+
+def test_an_unbacked_check_without_guards_is_enforced_by_the_graph_that_runs_as_it_is(
+    compile_sample,
+):
+    sample = remedies.sample(Remedy.CHECK)
+    compiled = compile_sample(
+        sample, guard_policy=explorer.GuardPolicy.DROP, dynamic_shapes=marked("unbacked")
+    )
+    with pytest.raises(RuntimeError, match=r"assertion failed for expression Ne\(u\d+, 4\)"):
         compiled(*inputs_at(sample, 4))
 
 
