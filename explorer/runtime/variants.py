@@ -258,7 +258,7 @@ def _is_same(general: Runner, special: Runner) -> bool:
     names = {size.name for size in general.captured.sizes}
     fixed = {k: v for k, v in fixed_sizes(special.captured).items() if k in names}
     dynamic = {size.name for size in special.captured.sizes}
-    if names - set(fixed) != dynamic:
+    if names - set(fixed) != dynamic or _tensors(general) != _tensors(special):
         return False
     request = special.captured.request
     call = (request.args, request.kwargs)
@@ -266,6 +266,14 @@ def _is_same(general: Runner, special: Runner) -> bool:
         same_at(general.unique.split.normalised, special.unique.split.normalised, fixed, call)
         is None
     )
+
+
+def _tensors(runner: Runner) -> list[tuple[Any, ...]]:
+    """What a graph relies on in the tensors of the call, sizes apart."""
+    return [
+        (each.path, each.dtype, each.device, len(each.shape))
+        for each in runner.captured.user_inputs
+    ]
 
 
 def _commonest_guard(captured: list[CapturedGraph]) -> GuardRecord | None:

@@ -1,0 +1,362 @@
+"""guard_policy VARIANTS: each call through the captured graph that is right for it."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from explorer import (
+    CompilationConfig,
+    CompiledModel,
+    ConfigError,
+    GuardPolicy,
+    GuardViolation,
+    SizeRange,
+    compile_model,
+    counters,
+)
+from explorer.errors import VariantsLimit
+from explorer.progress import CancelToken
+
+VARIANTS = CompilationConfig(backend="eager", guard_policy=GuardPolicy.VARIANTS)
+WIDTH = 16
+
+
+def rows(size: int) -> torch.Tensor:
+    return torch.randn(size, WIDTH, generator=torch.Generator().manual_seed(size))
+
+
+def compiled(
+    model: Callable[..., Any],
+    *args: Any,
+    config: CompilationConfig = VARIANTS,
+    dims: Mapping[str, Any] | None = None,
+) -> CompiledModel:
+    return compile_model(model, args, dynamic_arg_dims=dims or {"x": {0: "n"}}, config=config)
+
+
+def is_four(x: torch.Tensor) -> torch.Tensor:
+    if x.shape[0] == 4:
+        return x * 2
+    return x + 1
+
+
+def above(x: torch.Tensor) -> torch.Tensor:
+    return x * 2 if x.shape[0] > 512 else x + 1
+
+
+def multiple(x: torch.Tensor) -> torch.Tensor:
+    return x * 2 if x.shape[0] % 8 == 0 else x + 1
+
+
+def nested(x: torch.Tensor) -> torch.Tensor:
+    n = x.shape[0]
+    if n > 512:
+        return x * 2 if n % 16 == 0 else x * 3
+    if n == 4:
+        return x * 5
+    return x * 7 if n <= 32 else x * 9
+
+
+def viewed(x: torch.Tensor) -> torch.Tensor:
+    return x.view(-1, 4, 16)
+
+
+def conjunction(x: torch.Tensor) -> torch.Tensor:
+    if x.shape[0] > 64 and x.shape[0] % 4 == 0:
+        return x * 2
+    return x * 3
+
+
+def halved(x: torch.Tensor) -> torch.Tensor:
+    left = x.shape[0]
+    while left > 1000:
+        left = left // 2
+        x = x * 2
+    return x
+
+
+def by_key(x: torch.Tensor) -> torch.Tensor:
+    return x * {4: 2, 8: 3}.get(x.shape[0], 100)
+
+
+def at_least_four(x: torch.Tensor) -> torch.Tensor:
+    return x * 2 if x.shape[0] >= 4 else x * 100
+
+
+def two_dims(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    if x.shape[0] > y.shape[0]:
+        return x.sum() + y.sum()
+    if y.shape[0] == 7:
+        return x.sum() * 2 - y.sum()
+    return x.sum() * 3 - y.sum()
+
+
+def int_argument(x: torch.Tensor, k: int) -> torch.Tensor:
+    if k > 3:
+        x = x * 2
+    if x.shape[0] > 2 * k:
+        x = x + 100
+    return x
+
+
+def test_the_forum_thread_in_small() -> None:
+    """Traced at 4, called with 3: DROP takes the wrong side, CHECK refuses, VARIANTS is right."""
+    three = rows(3)
+    drop = compiled(at_least_four, rows(4), config=VARIANTS.replace(guard_policy=GuardPolicy.DROP))
+    assert torch.equal(drop(three), three * 2)
+    assert not drop.compilation.audit(SizeRange(1, 16)).is_valid(n=3)
+    check = compiled(
+        at_least_four, rows(4), config=VARIANTS.replace(guard_policy=GuardPolicy.CHECK)
+    )
+    with pytest.raises(GuardViolation, match=r"n >= 4.*x\.shape\[0\] >= 4"):
+        check(three)
+    variants = compiled(at_least_four, rows(4))
+    assert torch.equal(variants(three), three * 100)
+    assert torch.equal(variants(rows(4)), rows(4) * 2)
+
+
+@pytest.mark.parametrize("example", [4, 10])
+def test_an_example_on_either_side_of_an_equality(example: int) -> None:
+    model = compiled(is_four, rows(example))
+    for size in (0, 1, 2, 3, 4, 5, 100):
+        assert torch.equal(model(rows(size)), is_four(rows(size)))
+    assert len(model.variants) == 2
+    assert [each.name for each in model.variants[0].captured.sizes] == ["n"]
+    assert model.variants[1].captured.sizes == ()
+
+
+def test_a_variant_is_captured_once() -> None:
+    model = compiled(is_four, rows(10))
+    with counters.expect(captured=1):
+        model(rows(4))
+    with counters.expect(captured=0):
+        for size in (4, 3, 4, 5, 4):
+            assert torch.equal(model(rows(size)), is_four(rows(size)))
+
+
+COVERED = [
+    pytest.param(is_four, 10, 3, 2, id="n == 4"),
+    pytest.param(above, 10, 3, 2, id="n > 512"),
+    pytest.param(multiple, 10, 3, 2, id="n % 8 == 0"),
+    pytest.param(nested, 1000, 6, 5, id="nested"),
+    pytest.param(viewed, 64, 1, 1, id="view"),
+    pytest.param(conjunction, 100, 4, 2, id="and"),
+    pytest.param(halved, 100, 6, 5, id="while"),
+]
+
+
+@pytest.mark.parametrize(("model", "example", "captures", "graphs"), COVERED)
+def test_cover_of_all_sizes(
+    model: Callable[..., Any], example: int, captures: int, graphs: int
+) -> None:
+    fast = compiled(model, rows(example))
+    coverage = fast.cover()
+    assert coverage.is_complete and coverage.coverage == "all 8,192 points"
+    assert coverage.captures <= captures and coverage.graphs == len(fast.variants) == graphs
+    served = sum(region.points for region in coverage.regions) + coverage.failing_points
+    assert served == 8192
+    sizes = np.random.default_rng(0).integers(1, 8193, 200).tolist()
+    with counters.expect(captured=0):
+        for size in {1, 2, 3, 4, 5, 8, 512, 513, 8192, *sizes}:
+            try:
+                expected = model(rows(size))
+            except RuntimeError:
+                continue
+            assert torch.equal(fast(rows(size)), expected), size
+
+
+def test_regions_are_those_of_the_branches() -> None:
+    coverage = compiled(is_four, rows(10)).cover(SizeRange(1, 100))
+    assert [each.intervals for each in coverage.regions] == [((1, 3), (5, 100)), ((4, 4),)]
+    assert coverage.regions[1].example == {"n": 4}
+    coverage = compiled(viewed, rows(64)).cover(SizeRange(1, 10))
+    assert coverage.eager_fails == ((1, 3), (5, 7), (9, 10))
+
+
+def test_cover_of_two_sizes() -> None:
+    dims = {"x": {0: "nx"}, "y": {0: "ny"}}
+    model = compiled(two_dims, rows(9), rows(8), dims=dims)
+    coverage = model.cover({"nx": SizeRange(1, 128), "ny": SizeRange(1, 128)})
+    assert coverage.is_complete and coverage.captures <= 7 and coverage.graphs == 3
+    points = np.random.default_rng(0).integers(1, 129, (200, 2)).tolist()
+    with counters.expect(captured=0):
+        for nx, ny in [*points, (1, 1), (1, 7), (7, 7), (1, 128), (128, 1), (7, 8)]:
+            x, y = rows(nx), rows(ny)
+            assert torch.equal(model(x, y), two_dims(x, y)), (nx, ny)
+
+
+def test_an_int_argument_is_part_of_the_region() -> None:
+    model = compiled(int_argument, rows(9), 2, config=VARIANTS.replace(variants_limit=40))
+    coverage = model.cover({"n": SizeRange(1, 64), "k": SizeRange(0, 8)})
+    assert coverage.is_complete and coverage.captures <= 26 and coverage.graphs == 4
+    with counters.expect(captured=0):
+        for k in range(9):
+            for size in (1, 2, 3, 7, 8, 9, 16, 17, 64):
+                assert torch.equal(model(rows(size), k), int_argument(rows(size), k)), (size, k)
+
+
+def test_a_size_used_as_a_key_has_a_graph_for_each_size() -> None:
+    model = compiled(by_key, rows(4))
+    for size in (4, 8, 9, 4, 9):
+        assert torch.equal(model(rows(size)), by_key(rows(size)))
+    assert [each.captured.sizes for each in model.variants] == [(), (), ()]
+
+
+class Flags(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = 2
+        self.inner = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor, flag: bool = False) -> torch.Tensor:
+        x = self.inner(x) * self.scale
+        return x + 1 if flag else x
+
+
+def test_values_and_attributes_are_part_of_the_region() -> None:
+    module = Flags().eval().requires_grad_(False)
+    model = compiled(module, rows(6))
+    for flag, scale in ((False, 2), (True, 2), (False, 3), (False, 2), (True, 3)):
+        module.scale = scale
+        assert torch.equal(model(rows(7), flag=flag), module(rows(7), flag=flag))
+    assert len(model.variants) == 4
+    with counters.expect(captured=0):
+        module.scale = 2
+        assert torch.equal(model(rows(5), flag=True), module(rows(5), flag=True))
+
+
+def test_a_dtype_is_part_of_the_region() -> None:
+    model = compiled(is_four, rows(6))
+    assert model(rows(6).double()).dtype is torch.float64
+    assert model(rows(6)).dtype is torch.float32
+    assert len(model.variants) == 2
+
+
+def test_replaced_parameters_drop_the_graphs_of_the_old_ones() -> None:
+    module = Flags().eval().requires_grad_(False)
+    model = compiled(module, rows(6), config=VARIANTS.replace(variants_limit=2))
+    for _ in range(4):
+        module.inner.weight = nn.Parameter(torch.randn(WIDTH, WIDTH), requires_grad=False)
+        assert torch.equal(model(rows(7)), module(rows(7)))
+        module.double()
+        assert torch.equal(model(rows(7).double()), module(rows(7).double()))
+        module.float()
+
+
+def unrolled(x: torch.Tensor) -> torch.Tensor:
+    for _ in range(x.shape[0] // 10):
+        x = x + 1
+    return x
+
+
+def test_the_limit_names_the_line_that_makes_the_captures() -> None:
+    model = compiled(unrolled, rows(25), config=VARIANTS.replace(variants_limit=4))
+    with pytest.raises(VariantsLimit, match=r"variants_limit.*x\.shape\[0\] // 10") as raised:
+        model.cover(SizeRange(1, 200))
+    assert "n // 10" in raised.value.guard
+    assert raised.value.source_line is not None and "test_variants.py" in raised.value.source_line
+    assert len(model.variants) == 4
+    assert torch.equal(model(rows(25)), unrolled(rows(25)))
+
+
+def one_side_is_empty(x: torch.Tensor) -> torch.Tensor:
+    return x if x.shape[0] == 4 else x * 2
+
+
+@pytest.mark.parametrize("example", [4, 10])
+def test_a_side_without_operations_returns_its_input(example: int) -> None:
+    model = compiled(one_side_is_empty, rows(example))
+    for size in (4, 10, 1, 4):
+        given = rows(size)
+        assert torch.equal(model(given), one_side_is_empty(given))
+    given = rows(4)
+    assert model(given) is given
+
+
+def test_a_failing_call_raises_what_eager_raises_and_adds_nothing() -> None:
+    model = compiled(viewed, rows(64))
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="shape '\\[-1, 4, 16\\]' is invalid"):
+            model(rows(5))
+    assert len(model.variants) == 1
+
+
+def written(x: torch.Tensor) -> torch.Tensor:
+    x.add_(1)
+    return x * 2
+
+
+def test_an_input_that_no_capture_takes_adds_no_variant() -> None:
+    model = compiled(written, rows(6))
+    for _ in range(3):
+        with pytest.raises(GuardViolation, match=r"strides"):
+            model(torch.zeros(WIDTH, 6).t())
+    assert len(model.variants) == 1
+
+
+def test_two_threads_make_one_variant() -> None:
+    model, results = compiled(is_four, rows(10)), []
+    barrier = threading.Barrier(2)
+
+    def call() -> None:
+        barrier.wait()
+        with torch.no_grad():
+            results.append(model(rows(4)))
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    with counters.expect(captured=1):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert all(torch.equal(each, is_four(rows(4))) for each in results) and len(results) == 2
+
+
+def test_a_record_names_the_variant() -> None:
+    model = compiled(is_four, rows(10))
+    with model.record() as record:
+        model(rows(4))
+        assert record.variant == 1
+        model(rows(5))
+        assert record.variant == 0 and record.sizes == {"n": 5}
+
+
+def shared_tail(x: torch.Tensor) -> torch.Tensor:
+    y = torch.relu(x * 2 if x.shape[0] > 512 else x * 3)
+    return torch.sin(y) + 1
+
+
+def test_variants_share_the_artifacts_of_equal_pieces() -> None:
+    config = VARIANTS.replace(splitting_ops=("torch.relu",))
+    model = compiled(shared_tail, rows(10), config=config)
+    with counters.expect(compiled=1, reused=1):
+        model(rows(600))
+    first, second = model.variants
+    assert first.artifacts[1].key == second.artifacts[1].key
+    assert first.artifacts[1].callable is second.artifacts[1].callable
+    for size in (10, 600):
+        assert torch.equal(model(rows(size)), shared_tail(rows(size)))
+
+
+def test_cover_needs_the_policy() -> None:
+    model = compiled(is_four, rows(10), config=VARIANTS.replace(guard_policy=GuardPolicy.CHECK))
+    with pytest.raises(ConfigError, match=r"CHECK does not do.*GuardPolicy\.VARIANTS"):
+        model.cover()
+
+
+def test_cover_says_how_far_it_is_and_can_be_cancelled() -> None:
+    seen = []
+    compiled(is_four, rows(10)).cover(progress=seen.append)
+    assert seen[-1].done == seen[-1].total == 8192
+    assert [each.what for each in seen[:2]] == ["n = 4", "n = 1"]
+    token = CancelToken()
+    token.cancel()
+    from explorer import Cancelled
+
+    with pytest.raises(Cancelled, match="last good compilation stays"):
+        compiled(is_four, rows(10)).cover(cancel=token)
