@@ -188,7 +188,8 @@ def applied(rewrite: Rewrite, model: Callable[..., Any]) -> Iterator[Callable[..
 
     A model that is the rewritten function itself stays as it is, and the new function is given.
     Otherwise the original function runs the new code meanwhile, wherever it is called from: as a
-    method, behind a decorator, as a helper.
+    method, behind a decorator, as a helper. What is compiled inside the context is called there
+    too: torch ties a graph to the code that it was traced from.
 
     Args:
         rewrite: what ``rewrite_to_cond`` gave.

@@ -12,7 +12,6 @@ from typing import Any
 
 from explorer.guards.rewrite_syntax import Function
 
-
 _TELLING = ("COMPARE", "BINARY", "UNARY", "CONTAINS", "IS_OP", "STORE", "BUILD", "LOAD_CONST")
 """Beginnings of the names of instructions that do not depend on what surrounds a function.
 

@@ -107,9 +107,8 @@ def sides_of(source: SourceText, node: ast.If) -> Sides:
 def _rest_of_block(source: SourceText, node: ast.stmt) -> list[ast.stmt]:
     """The statements behind one in its block; behind an ``elif``, those behind its chain."""
     parent = source.parents[node]
-    is_elif = isinstance(parent, ast.If) and source.segment(node).startswith("elif")
-    if is_elif and always_returns(parent.body):
-        return _rest_of_block(source, parent)
+    if isinstance(parent, ast.If) and source.segment(node).startswith("elif"):
+        return _rest_of_block(source, parent) if always_returns(parent.body) else []
     for block in _blocks(parent):
         if node in block:
             return block[block.index(node) + 1 :]

@@ -117,73 +117,77 @@ class Values:
         self.assigned = assignments(function.body)
         for name in parameters(function):
             self.assigned.setdefault(name, []).append(None)
-        self._sizes = sizes
+        self._kinds = dict.fromkeys(sizes, Kind.NUMBER)
+        self._sizes = set(sizes)
+        # What a name is may follow from other names, so look until nothing new is found.
+        before = -1
+        while before < len(self._kinds) + len(self._sizes):
+            before = len(self._kinds) + len(self._sizes)
+            for name, values in self.assigned.items():
+                self._look_at(name, values)
 
-    def kind(self, node: ast.expr | None, seen: frozenset[str] = frozenset()) -> Kind:
+    def _look_at(self, name: str, values: list[ast.expr | None]) -> None:
+        kinds = {self.kind(value) for value in values}
+        if len(kinds) == 1 and Kind.UNKNOWN not in kinds:
+            self._kinds[name] = kinds.pop()
+        is_known = name in self._kinds and any(each and self.reads_size(each) for each in values)
+        if is_known or self._is_shape(ast.Name(name)):
+            self._sizes.add(name)
+
+    def kind(self, node: ast.expr | None) -> Kind:
         """What an expression is."""
         if node is None:
             return Kind.UNKNOWN
         if is_size_read(node):
             return Kind.NUMBER
         method = getattr(self, f"_kind_of_{type(node).__name__.lower()}", None)
-        return method(node, seen) if method else Kind.UNKNOWN
+        return method(node) if method else Kind.UNKNOWN
 
-    def reads_size(self, node: ast.AST, seen: frozenset[str] = frozenset()) -> bool:
+    def reads_size(self, node: ast.AST) -> bool:
         """Whether an expression's value depends on a size of a tensor, as far as can be seen."""
-        return any(self._is_size(each, seen) for each in ast.walk(node))
-
-    def _is_size(self, node: ast.AST, seen: frozenset[str]) -> bool:
-        if not isinstance(node, ast.Name):
-            return is_size_read(node)
-        if node.id in self._sizes or self._is_shape(node):
-            return True
-        if node.id in seen or self.kind(node) is Kind.UNKNOWN:
-            return False
-        seen |= {node.id}
-        return any(self.reads_size(value, seen) for value in self.assigned[node.id] if value)
+        return any(
+            each.id in self._sizes if isinstance(each, ast.Name) else is_size_read(each)
+            for each in ast.walk(node)
+        )
 
     def _is_shape(self, node: ast.expr) -> bool:
         """Whether a name stands for a whole shape."""
         values = self.assigned.get(node.id, []) if isinstance(node, ast.Name) else []
         return bool(values) and all(value and is_whole_shape(value) for value in values)
 
-    def _kind_of_subscript(self, node: ast.Subscript, seen: frozenset[str]) -> Kind:
+    def _kind_of_subscript(self, node: ast.Subscript) -> Kind:
         one = self._is_shape(node.value) and not isinstance(node.slice, ast.Slice)
         return Kind.NUMBER if one else Kind.UNKNOWN
 
-    def _kind_of_constant(self, node: ast.Constant, seen: frozenset[str]) -> Kind:
+    def _kind_of_constant(self, node: ast.Constant) -> Kind:
         if isinstance(node.value, bool):
             return Kind.TRUTH
         return Kind.NUMBER if isinstance(node.value, int | float) else Kind.UNKNOWN
 
-    def _kind_of_name(self, node: ast.Name, seen: frozenset[str]) -> Kind:
-        if node.id not in seen and node.id in self.assigned:
-            kinds = {self.kind(value, seen | {node.id}) for value in self.assigned[node.id]}
-            if len(kinds) == 1 and Kind.UNKNOWN not in kinds:
-                return kinds.pop()
-        return Kind.NUMBER if node.id in self._sizes else Kind.UNKNOWN
+    def _kind_of_name(self, node: ast.Name) -> Kind:
+        return self._kinds.get(node.id, Kind.UNKNOWN)
 
-    def _kind_of_call(self, node: ast.Call, seen: frozenset[str]) -> Kind:
+    def _kind_of_call(self, node: ast.Call) -> Kind:
         named = isinstance(node.func, ast.Name) and node.func.id in SIZE_FUNCTIONS | {"int"}
         return Kind.NUMBER if named else Kind.UNKNOWN
 
-    def _kind_of_unaryop(self, node: ast.UnaryOp, seen: frozenset[str]) -> Kind:
-        return Kind.TRUTH if isinstance(node.op, ast.Not) else self.kind(node.operand, seen)
+    def _kind_of_unaryop(self, node: ast.UnaryOp) -> Kind:
+        return Kind.TRUTH if isinstance(node.op, ast.Not) else self.kind(node.operand)
 
-    def _kind_of_compare(self, node: ast.Compare, seen: frozenset[str]) -> Kind:
-        is_number = self.kind(node.left, seen) is Kind.NUMBER
-        return Kind.TRUTH if is_number and self.reads_size(node, seen) else Kind.UNKNOWN
+    def _kind_of_compare(self, node: ast.Compare) -> Kind:
+        is_number = self.kind(node.left) is Kind.NUMBER
+        return Kind.TRUTH if is_number and self.reads_size(node) else Kind.UNKNOWN
 
-    def _kind_of_boolop(self, node: ast.BoolOp, seen: frozenset[str]) -> Kind:
-        kinds = {self.kind(value, seen) for value in node.values}
+    def _kind_of_boolop(self, node: ast.BoolOp) -> Kind:
+        kinds = {self.kind(value) for value in node.values}
         return kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN
 
-    def _kind_of_binop(self, node: ast.BinOp, seen: frozenset[str]) -> Kind:
-        left, right = self.kind(node.left, seen), self.kind(node.right, seen)
+    def _kind_of_binop(self, node: ast.BinOp) -> Kind:
+        left, right = self.kind(node.left), self.kind(node.right)
         if left is Kind.NUMBER and isinstance(node.op, ast.FloorDiv | ast.Mod):
             return Kind.NUMBER
         return left if left is right else Kind.UNKNOWN
 
-    def _kind_of_ifexp(self, node: ast.IfExp, seen: frozenset[str]) -> Kind:
-        kind = self.kind(node.body, seen)
-        return kind if kind is self.kind(node.orelse, seen) else Kind.UNKNOWN
+    def _kind_of_ifexp(self, node: ast.IfExp) -> Kind:
+        kind = self.kind(node.body)
+        return kind if kind is self.kind(node.orelse) else Kind.UNKNOWN
