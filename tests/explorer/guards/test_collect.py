@@ -306,7 +306,8 @@ def of_a_cell(x):
 
 def test_a_model_from_a_notebook_cell_has_lines_and_columns() -> None:
     name = "/tmp/ipykernel_1/2.py"
-    linecache.cache[name] = (len(CELL), None, CELL.splitlines(keepends=True), name)
+    lines: list[str] = [*CELL.splitlines(keepends=True)]
+    linecache.cache[name] = (len(CELL), None, lines, name)
     scope: dict[str, Any] = {}
     exec(compile(CELL, name, "exec"), scope)
     graph = captured(scope["of_a_cell"], rows(10))
