@@ -21,7 +21,7 @@ from explorer.artifacts import RunRecord
 from explorer.artifacts.covered import Coverage
 from explorer.compilation import Compilation
 from explorer.config import GradPolicy, GuardPolicy
-from explorer.errors import ConfigError, GradRequired, GuardViolation
+from explorer.errors import ConfigError, GradRequired
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.cover import cover
 from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
@@ -174,7 +174,7 @@ class CompiledModel:
             if not _asks_for_a_new_capture(reason, runner.receiver_name):
                 if runner.config.guard_policy is GuardPolicy.DROP:
                     return runner
-                raise _state_violation(reason)
+                raise runner.violation(reason, args, kwargs)
             self._say_once(f"parameter {reason}", f"compiling again: {_shown_change(reason)}")
             fresh = Runner(self._request, self._rebuild())
             fresh.recording = runner.recording
@@ -244,22 +244,6 @@ def _shown_change(reason: str) -> str:
     text = reason.partition(". Guard failed on")[0]
     found = re.match(r"tensor '(.*?)' (?=\w)", text)
     return f"{dotted_path(found[1])}: {text[found.end() :]}" if found else text
-
-
-def _state_violation(reason: str) -> GuardViolation:
-    condition, _, place = reason.partition("#")
-    condition = " ".join(condition.split())
-    type_test = re.match(r"___check_type_id\((.*), \d+\), type=<class '(.*)'>", condition)
-    if type_test:
-        condition = f"{dotted_path(type_test[1])} is a {type_test[2]}"
-    where = f" (read by: {' '.join(place.split())})" if place else ""
-    return GuardViolation(
-        "Something that the captured graph relies on has changed: it holds only where "
-        f"{condition}{where}. Set it back, or compile the model again.",
-        guard=condition,
-        given="another value",
-        accepted=condition,
-    )
 
 
 def _fill_eager(record: RunRecord, microseconds: float) -> None:

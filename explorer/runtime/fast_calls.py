@@ -88,7 +88,9 @@ class FastCalls:
         conditions = {"unchanged": unchanged}
         guards_hold = None
         if runner.checks_values:
-            conditions |= {"modules_same": runner.modules.same, "settings_same": self._settings()}
+            conditions |= {"code_same": runner.modules.code_same, "settings_same": self._settings()}
+            if runner.modules.has_hooks:
+                conditions["hook_order_same"] = runner.modules.hook_order_same
             guards_hold = runner.raw.state.check_of(left)
         parts = Parts(
             captured=runner.captured,
@@ -121,6 +123,8 @@ class FastCalls:
             places.watch(table)
         left: frozenset[str] = frozenset()
         if runner.checks_values:
+            for table in runner.modules.hook_tables():
+                places.watch(table)
             if isinstance(runner.raw.receiver, torch.nn.Module):
                 places.watch(runner.raw.receiver)
             left = watch_values(runner.raw.state.tree(), places)

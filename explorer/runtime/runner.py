@@ -23,14 +23,15 @@ from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.runtime import accept, predicate
 from explorer.runtime.fast_calls import NOT_SERVED, FastCalls
 from explorer.runtime.plan import function_name
+from explorer.runtime.state_problems import StateProblems
 from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
+from explorer.runtime.violation import state_violation
 from explorer.size_range import SizeRange, interval_text
 from explorer.stages import effects
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import output_node, placeholders
 from explorer.stages.inputs import bind_arguments, tensor_leaves, user_arguments
 from explorer.stages.piece_compiler import PieceCompiler
-from explorer.thread_settings import thread_state
 from explorer.torch_private.hooks import ModuleWatch
 
 
@@ -113,6 +114,8 @@ class Runner:
         self._tensor_positions = tuple(
             each.position for each in predicate.tensors_of(self.captured)
         )
+        weights = [(source, values[i]) for i, source in self.bound_sources]
+        self._state = StateProblems(self.captured, self.modules, weights)
         self.writes_among_several = bool(self._written) and len(self._tensor_positions) > 1
         self._returned = _inputs_seen_through_outputs(self.captured.graph)
 
@@ -130,24 +133,19 @@ class Runner:
     # ---------------------------------------------------------------------------- the model's state
 
     def state_problem(self, args: Any, kwargs: Any) -> str | None:
-        """The first condition on model state or Python values that does not hold, or None."""
+        """The first condition on model state or Python values that does not hold, or None.
+
+        Where the policy drops these conditions, only parameters, buffers and submodules count.
+        """
+        if not self.checks_values:
+            return self._state.of_weights()
+        return self._state.first(self._scope(args, kwargs))
+
+    def violation(self, reason: str, args: Any, kwargs: Any) -> GuardViolation:
+        """The error for a ``state_problem``."""
+        known = {guard.text: guard.location for guard in self.captured.value_guards}
         scope = self._scope(args, kwargs)
-        if torch.is_inference_mode_enabled():
-            with torch.inference_mode(
-                False
-            ):  # guards compare dispatch keys, which that mode takes away
-                held = self.raw.state.check(scope)
-                reason = None if held else self.raw.state.explain(scope)
-        else:
-            held = self.raw.state.check(scope)
-            reason = None if held else self.raw.state.explain(scope)
-        if reason is None:
-            reason = self.modules.problem()
-        state = thread_state()
-        if state != self.captured.thread_state:
-            pairs = zip(self.captured.thread_state, state, strict=True)
-            return next(f"{name} == {was}" for (name, was), (_, now) in pairs if was != now)
-        return reason
+        return state_violation(reason, scope, self.raw.function.__globals__, known)
 
     def _scope(self, args: Any, kwargs: Any) -> dict[str, Any]:
         if not kwargs and len(args) + len(self._first) == self._simple_count:

@@ -107,7 +107,7 @@ class Places:
         """Adds one value, by what can change about it."""
         if isinstance(value, torch.Tensor):
             self._tensors[id(value)] = value
-        elif type(value) is dict:
+        elif isinstance(value, dict):
             self._dicts[id(value)] = value
         elif _is_plain_object(value):
             self._objects[id(value)] = value

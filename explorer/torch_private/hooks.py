@@ -65,19 +65,31 @@ class ModuleWatch:
         """The dicts of submodules that are not empty."""
         return tuple({id(table): table for table in self._parents}.values())
 
-    def same(self) -> bool:
-        """Whether hooks, methods of classes and the traced function are as they were.
+    def hook_tables(self) -> tuple[dict[int, Any], ...]:
+        """The dicts of hooks, of the modules and of all modules at once."""
+        return self._empty + tuple(table for table, _ in self._filled)
 
-        Submodules are left out.
-        """
+    @property
+    def has_hooks(self) -> bool:
+        """Whether there were hooks in the capture."""
+        return bool(self._filled)
+
+    def hooks_same(self) -> bool:
+        """Whether hooks are as they were."""
+        return not any(self._empty) and self.hook_order_same()
+
+    def hook_order_same(self) -> bool:
+        """Whether the hooks that there were are the same, in the same order."""
+        return all(tuple(table.items()) == was for table, was in self._filled)
+
+    def code_same(self) -> bool:
+        """Whether methods of classes and the traced function are as they were."""
         traced = self._traced
         if self._own.get("forward") is not self._own_forward:
             return False
         if (traced.__code__, traced.__defaults__, traced.__kwdefaults__) != self._of_traced or (
             traced.__kwdefaults__ or {}
         ) != self._kwdefaults:
-            return False
-        if any(self._empty) or any(tuple(table.items()) != was for table, was in self._filled):
             return False
         try:
             functions = map(operator.getitem, self._namespaces, self._names)
@@ -89,7 +101,8 @@ class ModuleWatch:
 
     def problem(self) -> str | None:
         """What has changed since, in words, or None."""
-        return (None if self.same() else self._problem()) or self.children_problem()
+        same = self.code_same() and self.hooks_same()
+        return (None if same else self._problem()) or self.children_problem()
 
     def children_problem(self) -> str | None:
         """Whether a submodule is another one, in words, or None."""
@@ -103,7 +116,7 @@ class ModuleWatch:
     def _problem(self) -> str:
         if self._own.get("forward") is not self._own_forward:
             return "its forward is that of the capture"
-        if any(self._empty) or any(tuple(table.items()) != was for table, was in self._filled):
+        if not self.hooks_same():
             return HOOKS_AS_TRACED
         functions = zip(self._owners, self._names, self._functions, self._codes, strict=True)
         for owner, name, function, code in functions:

@@ -1,13 +1,17 @@
 """Objects, dicts and tensors in; one cheap call out that says whether anything about them changed.
 
-The call runs in C++, about 10 ns a dict, 25 an object and 50 a tensor, because each is at hand and
-no path has to be followed to it. A dict is compared by its version, which every write of another
-object changes, so the test is exact and may only be too strict: a write that does not matter counts
-as well.
+A dict is compared by its version, which every write of another object changes. So the answer is
+exact, and too strict only where a write did not matter.
+
+Dynamo has a shortcut for models whose guards are all about dicts ("recursive dict tags"): it notes
+the version of every dict that it meets below a root, and later compares those alone, in one loop of
+about 1 ns a dict. Here all dicts are put below such a root, at no path at all. An object takes 25
+ns and a tensor 60.
 
 Private names used (torch 2.13.0): ``torch._C._dynamo.guards.RootGuardManager`` with
-``tuple_getitem_manager``, ``get_generic_dict_manager``, ``add_type_match_guard``,
-``add_dict_version_guard`` and ``check``, ``torch._C._dynamo.guards.TensorGuards``,
+``tuple_getitem_manager``, ``dict_getitem_manager``, ``get_generic_dict_manager``,
+``add_type_match_guard``, ``add_id_match_guard``, ``add_dict_version_guard``, ``mark_tag_safe``,
+``mark_tag_safe_root`` and ``check``, ``torch._C._dynamo.guards.TensorGuards``,
 ``torch._dynamo.guards.GuardManagerType`` and ``torch._C._is_any_autocast_enabled``.
 """
 
@@ -42,32 +46,64 @@ def watch(
         tensors: by class, dtype, device, dispatch keys, shape and strides; not by content. None
             may occur twice.
     """
-    same_namespaces = _watch_namespaces((*objects, *dicts), len(objects))
-    if not tensors:
-        return same_namespaces
+    checks = [_watch_dicts([*dicts, *(each.__dict__ for each in objects)])]
+    if objects:
+        checks.append(_watch_objects(tuple(objects)))
+    if tensors:
+        checks.append(_watch_tensors(tensors))
+    if len(checks) == 1:
+        return checks[0]
+    first, *others = checks
+    if len(others) == 1:
+        (second,) = others
+        return lambda: first() and second()
+    second, third = others
+    return lambda: first() and second() and third()
+
+
+class _Holder:
+    """What the dicts are put below."""
+
+    def __init__(self, dicts: tuple[dict[Any, Any], ...]) -> None:
+        self.dicts = dicts
+
+
+def _watch_dicts(dicts: Sequence[dict[Any, Any]]) -> Callable[[], bool]:
+    holder = _Holder(tuple(dicts))
+    values = (holder,)
+    root = RootGuardManager()
+    node = root.tuple_getitem_manager(0, "holder", holder, _PLAIN)
+    attributes = node.get_generic_dict_manager("attributes", holder.__dict__, _PLAIN)
+    all_dicts = attributes.dict_getitem_manager("dicts", "dicts", holder.dicts, _PLAIN)
+    for place, value in enumerate(dicts):
+        each = all_dicts.tuple_getitem_manager(place, "dict", value, _PLAIN)
+        # Where the shortcut is not taken, this guard compares the version as well.
+        each.add_dict_version_guard(value, _NOTE, None)
+        each.mark_tag_safe()
+    for safe in (all_dicts, attributes, node):
+        safe.mark_tag_safe()
+    node.mark_tag_safe_root()
+    root.check(values)  # notes the versions
+    return functools.partial(root.check, values)
+
+
+def _watch_objects(objects: tuple[Any, ...]) -> Callable[[], bool]:
+    """Whether each has the class that it had, and the same dict of attributes."""
+    root = RootGuardManager()
+    for place, value in enumerate(objects):
+        node = root.tuple_getitem_manager(place, "object", value, _PLAIN)
+        node.add_type_match_guard(id(type(value)), _NOTE, None)
+        attributes = node.get_generic_dict_manager("attributes", value.__dict__, _PLAIN)
+        attributes.add_id_match_guard(id(value.__dict__), _NOTE, None)
+    return functools.partial(root.check, objects)
+
+
+def _watch_tensors(tensors: Sequence[torch.Tensor]) -> Callable[[], bool]:
     # Torch annotates one list of sizes where it takes one list per tensor.
     sizes: Any = [list(each.shape) for each in tensors]
     strides: Any = [list(each.stride()) for each in tensors]
-    same_tensors = TensorGuards(
-        *tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides
-    ).check
-    return lambda: same_namespaces() and same_tensors(*tensors)
-
-
-def _watch_namespaces(values: tuple[Any, ...], objects: int) -> Callable[[], bool]:
-    """The first few by class and attributes, the others as dicts."""
-    root = RootGuardManager()
-    for place, value in enumerate(values):
-        node = root.tuple_getitem_manager(place, "value", value, _PLAIN)
-        if place < objects:
-            node.add_type_match_guard(id(type(value)), _NOTE, None)
-            attributes = value.__dict__
-            node.get_generic_dict_manager("attributes", attributes, _PLAIN).add_dict_version_guard(
-                attributes, _NOTE, None
-            )
-        else:
-            node.add_dict_version_guard(value, _NOTE, None)
-    return functools.partial(root.check, values)
+    guards = TensorGuards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides)
+    return functools.partial(guards.check, *tensors)
 
 
 __all__ = ["any_autocast", "watch"]
