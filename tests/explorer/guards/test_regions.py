@@ -54,8 +54,12 @@ JOINT = (sympy.Gt(A, B), sympy.Ne(B, 7), sympy.Ne(PythonMod(A + B, 3), 1))
 APART = (sympy.Le(A, 100), sympy.Ne(PythonMod(B, 8), 7))
 
 
+@pytest.mark.parametrize("block", [2**18, 1000])
 @pytest.mark.parametrize("expressions", [JOINT, APART, ()], ids=["joint", "apart", "none"])
-def test_kinds_are_counted_as_a_list_of_all_points_counts_them(expressions: Any) -> None:
+def test_kinds_are_counted_as_a_list_of_all_points_counts_them(
+    expressions: Any, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.guards.kinds._BLOCK_POINTS", block)
     captured = captured_with(*expressions)
     conditions = Conditions.of(captured)
     points = chosen(captured, 399, 299)
@@ -84,7 +88,11 @@ def test_kinds_are_counted_as_a_list_of_all_points_counts_them(expressions: Any)
             assert rejected.tolist() == b[~every[index].reshape(400, 300)[0]].tolist()
 
 
-def test_a_kind_that_no_chosen_size_has_is_found_by_counting() -> None:
+@pytest.mark.parametrize("block", [2**18, 1000])
+def test_a_kind_that_no_chosen_size_has_is_found_by_counting(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.guards.kinds._BLOCK_POINTS", block)
     # One point of 160000: neither axis tells where it is.
     corner = sympy.Ne(sympy.Abs(A - 301, evaluate=False) + sympy.Abs(B - 203, evaluate=False), 0)
     points = chosen(captured_with(corner), 399, 399)

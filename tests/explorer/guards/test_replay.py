@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import sympy
+from torch.utils._sympy.functions import PythonMod
 
 from explorer import SizeRange
 from explorer.artifacts import Evaluation, GuardOrigin
@@ -30,6 +31,12 @@ def test_truth_values_and_numbers_have_to_be_the_same() -> None:
     mask, count, skipped = replay_mask(questions, {N: np.arange(1, 8)}, (7,))
     assert mask.tolist() == [False, False, False, False, True, False, False]
     assert (count, skipped) == (3, 1)
+
+
+def test_a_question_that_divides_by_zero_has_no_answer() -> None:
+    question = asked(PythonMod(12, N - 3), 0)
+    mask, _, _ = replay_mask([question], {N: np.arange(3, 8)}, (5,))
+    assert mask.tolist() == [False, True, True, True, True]
 
 
 def test_a_condition_that_the_list_forgot_is_shown_and_changes_nothing() -> None:

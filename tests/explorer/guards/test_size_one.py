@@ -6,8 +6,10 @@ import dataclasses
 from typing import Any
 
 import pytest
+import sympy
 import torch
 
+from explorer.artifacts import NormalisedGraph
 from explorer.guards.size_one import same_at, settle, settle_with_conditions
 from explorer.stages.capture import CaptureRequest, call_at, capture
 from explorer.stages.normalise import normalise
@@ -52,14 +54,23 @@ def two_sizes(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return both * 2 if x.shape[0] + y.shape[0] > 3 else both * 3
 
 
+def _with_symbol(normalised: NormalisedGraph, symbol: Any) -> NormalisedGraph:
+    """The same with another symbol for the second size."""
+    first, second = normalised.captured.sizes
+    sizes = (first, dataclasses.replace(second, symbol=symbol))
+    captured = dataclasses.replace(normalised.captured, sizes=sizes)
+    return dataclasses.replace(normalised, captured=captured)
+
+
 def test_what_a_capture_at_one_relies_on_is_over_the_general_sizes() -> None:
     dims = {"x": {0: "a"}, "y": {0: "b"}}
     request = CaptureRequest(two_sizes, (filled(5, 3), filled(9, 3)), {}, dims)
-    general = normalise(capture(request, EAGER))
+    general = _with_symbol(normalise(capture(request, EAGER)), sympy.Symbol("own", integer=True))
     found = settle_with_conditions(general, EAGER, ("a",), others={"b": 17})
     assert found.difference is None
     assert found.conditions is not None
     symbol = general.captured.sizes[1].symbol
+    assert str(symbol) == "own"
     (condition,) = found.conditions
     expression: Any = condition.expression
     assert expression.free_symbols == {symbol}
