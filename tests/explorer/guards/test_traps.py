@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import explorer
+from explorer.config import DynamicShapesConfig, DynamicShapesType
+from explorer.guards.fixes import Situation, fixes_for
 from explorer.guards.trap import TrapKind
 from explorer.guards.traps import explain_trace_error, trap_of
 from explorer.torch_private import capture as dynamo
@@ -210,3 +212,23 @@ def test_a_fake_that_fixes_the_size_is_the_place():
             config=explorer.CompilationConfig(backend="eager", max_size=64),
         )
     assert models.here(models.the_fake) in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["config", "one dim"])
+def test_a_session_with_an_unbacked_size_offers_the_fixes(how):
+    shapes = DynamicShapesType.UNBACKED if how == "config" else DynamicShapesType.BACKED
+    session = explorer.Session(
+        models.size_branch,
+        (torch.randn(6, 16),),
+        dynamic_arg_dims={"x": {0: "rows"}},
+        mark_unbacked_dims={"x": {0: "rows"}} if how == "one dim" else None,
+        config=explorer.CompilationConfig(
+            backend="eager", max_size=64, dynamic_shapes=DynamicShapesConfig(shapes)
+        ),
+    )
+    with pytest.raises(explorer.CaptureError) as caught:
+        session.update()
+    assert models.here(models.size_branch) in str(caught.value)
+    assert "asks whether rows == 4, and rows is marked unbacked" in str(caught.value)
+    for fix in fixes_for(Situation.UNBACKED_TEST):
+        assert fix.use in str(caught.value)
