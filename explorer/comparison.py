@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
-
-import torch
 
 from explorer.artifacts import RunRecord
 from explorer.errors import ExplorerError, InputError
@@ -15,18 +13,8 @@ from explorer.example_inputs import copied
 from explorer.model_state import ModelState
 from explorer.probe import inputs_at, sizes_to_compare
 from explorer.report.wording import range_text, shortened, with_short_paths
+from explorer.results import judge, see
 from explorer.session import Session
-from explorer.stages import inputs
-
-TOLERANCES: Mapping[torch.dtype, float] = {
-    torch.float64: 1e-7,
-    torch.complex128: 1e-7,
-    torch.float32: 1e-4,
-    torch.complex64: 1e-4,
-    torch.float16: 1e-2,
-    torch.bfloat16: 2e-2,
-}
-"""Element type -> how far equal results may lie apart, relative and absolute; others not at all."""
 
 
 class Outcome(Enum):
@@ -115,21 +103,23 @@ def _check(session: Session, sizes: dict[str, int]) -> Check:
     (args, kwargs), (other_args, other_kwargs) = copied(args, kwargs), copied(args, kwargs)
     state = ModelState(model)
     try:
-        expected = _seen(model, args, kwargs, state)
+        expected = see(model, args, kwargs, state)
     except Exception as error:  # whatever the user's model raises
         state.restore()
         return Check(sizes, Outcome.EAGER_FAILS, problem=_said(error))
     state.restore()
     with compiled.record() as record:
         try:
-            given = _seen(compiled, other_args, other_kwargs, state)
+            given = see(compiled, other_args, other_kwargs, state)
         except ExplorerError as error:
             return Check(sizes, Outcome.REFUSED, problem=_said(error))
         except Exception as error:  # eager had a result, so this is a fault
             return Check(sizes, Outcome.DIFFERENT, problem=_said(error))
         finally:
             state.restore()
-    return _judged(sizes, expected, given, _served_by(record))
+    found = judge(expected, given)
+    outcome = Outcome.EQUAL if found.is_equal else Outcome.DIFFERENT
+    return Check(sizes, outcome, found.largest, _served_by(record), found.problem)
 
 
 def _said(error: Exception) -> str:
@@ -142,68 +132,3 @@ def _served_by(record: RunRecord) -> str:
     if record.variant is None:
         return "the model as it is"
     return "the one artifact" if record.size_range is None else range_text(record.size_range)
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """All that one call shows: the kind of its output, and every tensor that it made or wrote."""
-
-    kind: str
-    tensors: Mapping[str, torch.Tensor]
-
-
-def _seen(
-    run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], state: ModelState
-) -> _Seen:
-    """Runs once, with a random state that is the same each time."""
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        output = run(*args, **kwargs)
-    tensors = {leaf.path: leaf.tensor for leaf in inputs.tensor_leaves({"output": output})}
-    given = inputs.tensor_leaves({"args": args, "kwargs": dict(kwargs)})
-    tensors |= {f"input {leaf.path}": leaf.tensor for leaf in given}
-    return _Seen(_kind(output), tensors | state.now())
-
-
-def _kind(output: Any) -> str:
-    if isinstance(output, bool | int | float | str | None):
-        return f"{type(output).__name__} {output!r}"
-    return type(output).__name__
-
-
-def _judged(sizes: Mapping[str, int], expected: _Seen, given: _Seen, served_by: str) -> Check:
-    different = Check(sizes, Outcome.DIFFERENT, served_by=served_by)
-    if expected.kind != given.kind:
-        problem = f"the output is {given.kind} instead of {expected.kind}"
-        return replace(different, problem=problem)
-    if list(expected.tensors) != list(given.tensors):
-        return replace(different, problem="the output has other tensors in it")
-    largest: float | None = None
-    problems = []
-    for name, wanted in expected.tensors.items():
-        difference, problem = _difference(wanted, given.tensors[name])
-        if difference is not None:
-            largest = difference if largest is None else max(largest, difference)
-        if problem:
-            problems.append(f"{name} {problem}")
-    outcome = Outcome.DIFFERENT if problems else Outcome.EQUAL
-    return Check(sizes, outcome, largest, served_by, "; ".join(problems[:3]))
-
-
-def _difference(expected: torch.Tensor, given: torch.Tensor) -> tuple[float | None, str]:
-    """The largest difference of two elements, and what is wrong in words, if anything."""
-    for what in ("dtype", "shape", "device"):
-        wanted, got = getattr(expected, what), getattr(given, what)
-        if wanted != got:
-            return None, f"has {what} {got} instead of {wanted}"
-    if expected.numel() == 0:
-        return 0.0, ""
-    wide = torch.complex128 if expected.is_complex() else torch.float64
-    wanted, got = expected.to(wide), given.to(wide)
-    same = (wanted == got) | (wanted.isnan() & got.isnan())
-    apart = (wanted - got).abs().masked_fill(same, 0.0)
-    largest = float(apart.nan_to_num(nan=float("inf")).max())
-    tolerance = TOLERANCES.get(expected.dtype, 0.0)
-    allowed = same | (apart <= tolerance + tolerance * wanted.abs())
-    count = int((~allowed).sum())
-    return largest, f"differs in {count:,} of {expected.numel():,} elements" if count else ""

@@ -64,6 +64,8 @@ def collect(
     sizes: tuple[Size, ...],
     user_inputs: tuple[UserTensor, ...],
     thread_state: tuple[tuple[str, Any], ...],
+    *,
+    names_of_dim: Mapping[tuple[str, int], str] | None = None,
 ) -> Collected:
     """Every condition, test and question of a capture.
 
@@ -72,6 +74,7 @@ def collect(
         sizes: the independent sizes.
         user_inputs: the tensors of the call.
         thread_state: settings of the thread, as (name, value).
+        names_of_dim: (path, dim) -> the name of its size; dims of one name are meant to be equal.
     """
     words = _Words(raw, sizes)
     tests, record_of = _shape_records(raw, words)
@@ -84,7 +87,7 @@ def collect(
         runtime_asserts=_assert_records(raw, words),
         value_guards=values,
         branch_sites=_with_kinds((*reached, *sites.not_reached(reached))),
-        specializations=(*_unified(raw, words), *_constants(values)),
+        specializations=(*_unified(raw, words, names_of_dim or {}), *_constants(values)),
         evaluations=evaluations,
         unknown=tuple(
             f"torch {torch.__version__} has no ShapeEnv.{name}, so not every question about sizes "
@@ -294,8 +297,11 @@ def _with_kinds(found: tuple[BranchSite, ...]) -> tuple[BranchSite, ...]:
 # --------------------------------------------------------------------------------- became constants
 
 
-def _unified(raw: dynamo.RawCapture, words: _Words) -> list[Specialization]:
-    """Two dims that were asked to be dynamic and must be equal."""
+def _unified(
+    raw: dynamo.RawCapture, words: _Words, names_of_dim: Mapping[tuple[str, int], str]
+) -> list[Specialization]:
+    """Two dims that were asked to be dynamic, each by itself, and must be equal."""
+    name_of = {f"{path}.size({dim})": name for (path, dim), name in names_of_dim.items()}
     found: dict[tuple[str, str], Specialization] = {}
     for guard in raw.shape_guards:
         sides = getattr(guard.expression, "args", ())
@@ -303,10 +309,12 @@ def _unified(raw: dynamo.RawCapture, words: _Words) -> list[Specialization]:
         if not is_equality or not all(isinstance(side, sympy.Symbol) for side in sides):
             continue
         first, second = sorted(words.input_of.get(side, str(side)) for side in sides)
-        record = _record(guard, guard.expression, words)
+        if name_of.get(first, first) == name_of.get(second, second):
+            continue
+        place = _record(guard, guard.expression, words).location
         found.setdefault(
             (first, second),
-            Specialization(second, first, SpecializationReason.UNIFIED, location=record.location),
+            Specialization(second, first, SpecializationReason.UNIFIED, location=place),
         )
     return list(found.values())
 

@@ -353,7 +353,7 @@ def _captured(
         for graph_input, node in zip(graph_inputs, nodes, strict=True)
         if graph_input.kind is InputKind.USER
     )
-    found = collect(raw, sizes, user_inputs, thread_state)
+    found = collect(raw, sizes, user_inputs, thread_state, names_of_dim=names_of_dim)
     return CapturedGraph(
         graph=graph,
         inputs=graph_inputs,
