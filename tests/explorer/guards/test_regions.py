@@ -93,6 +93,7 @@ def test_a_kind_that_no_chosen_size_has_is_found_by_counting(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("explorer.guards.kinds._BLOCK_POINTS", block)
+    monkeypatch.setattr(regions, "_MOST_PER_AXIS", 8)
     # One point of 160000: neither axis tells where it is.
     corner = sympy.Ne(sympy.Abs(A - 301, evaluate=False) + sympy.Abs(B - 203, evaluate=False), 0)
     points = chosen(captured_with(corner), 399, 399)
