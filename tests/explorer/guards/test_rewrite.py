@@ -172,6 +172,15 @@ def in_a_loop(x):
     return y
 
 
+def read_in_the_next_round(x):
+    y = carry = x
+    for _ in range(3):
+        y = y + carry
+        if x.shape[0] > 8:
+            carry = y * 2
+    return y
+
+
 def structure_of_results(x):
     if x.shape[0] > 8:
         return {"a": x, "b": [x * 2, (x, x)]}
@@ -209,6 +218,7 @@ CASES = [
     (swapped, "x.shape[0] > 8"),
     (two_names, "n > 8"),
     (in_a_loop, "x.shape[0] > 8"),
+    (read_in_the_next_round, "x.shape[0] > 8"),
     (structure_of_results, "x.shape[0] > 8"),
     (with_one_side_in_python, "x.shape[0] > 8"),
 ]

@@ -300,3 +300,21 @@ def f(self, x):
     return {result}
 """
     assert new_source(source, "x.shape[0] == 4").count(f"        return {expected}\n") == 2
+
+
+def test_name_that_becomes_an_alias_is_copied() -> None:
+    text = new_source(
+        """
+        def f(x):
+            if x.shape[0] > 8:
+                y = x * 2
+                y = x
+                return y
+            y = x
+            y = y + 1
+            return y
+        """,
+        "x.shape[0] > 8",
+    )
+    assert "y = x\n        return y.clone()" in text
+    assert "y = y + 1\n        return y\n" in text
