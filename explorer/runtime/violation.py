@@ -23,6 +23,12 @@ _OBJECT = re.compile(r"___check_obj_id\((.*?), \d+\)(?:, type=.*)?")
 _COMPARED = re.compile(r"(.*?) (?:==|is not|is|!=) (.*)")
 _CONTAINS = re.compile(r"(not )?___dict_contains\('(.*)', (.*)\)")
 _PLACE = re.compile(r"(.*)# (\S.*?):(\d+) in (.*)")
+_SENTENCES = {
+    "Duplicate tensor found": "no two of its tensors are one object",
+    "___check_torch_function_mode_stack": (
+        "no mode such as a default device is active that was not active in the capture"
+    ),
+}
 _LONGEST_VALUE = 80
 
 
@@ -58,6 +64,9 @@ def parse_failed_guard(reason: str) -> FailedGuard:
 
 def _parts(test: str) -> tuple[str, str, str]:
     """The condition in words, what it is about, what it accepts."""
+    for beginning, words in _SENTENCES.items():
+        if test.startswith(beginning):
+            return words, "", words
     if found := _TYPE.fullmatch(test):
         name = found[2].removeprefix("builtins.")
         return f"{in_user_words(found[1])} is a {name}", found[1], f"a {name}"

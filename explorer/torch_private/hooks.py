@@ -37,6 +37,11 @@ class ModuleWatch:
         modules = dict(model.named_modules()) if isinstance(model, torch.nn.Module) else {}
         tables = [getattr(each, name) for each in modules.values() for name in _HOOK_TABLES]
         tables += _GLOBAL_TABLES
+        self._tables = tuple(
+            (vars(each), name, getattr(each, name))
+            for each in modules.values()
+            for name in _HOOK_TABLES
+        )
         self._empty = tuple(table for table in tables if not table)
         self._filled = tuple((table, tuple(table.items())) for table in tables if table)
         slots = [
@@ -101,7 +106,7 @@ class ModuleWatch:
 
     def problem(self) -> str | None:
         """What has changed since, in words, or None."""
-        same = self.code_same() and self.hooks_same()
+        same = self.code_same() and self.hooks_same() and self._tables_same()
         return (None if same else self._problem()) or self.children_problem()
 
     def children_problem(self) -> str | None:
@@ -113,10 +118,13 @@ class ModuleWatch:
             same = False
         return None if same else SUBMODULES_AS_TRACED
 
+    def _tables_same(self) -> bool:
+        return all(attributes.get(name) is table for attributes, name, table in self._tables)
+
     def _problem(self) -> str:
         if self._own.get("forward") is not self._own_forward:
             return "its forward is that of the capture"
-        if not self.hooks_same():
+        if not self.hooks_same() or not self._tables_same():
             return HOOKS_AS_TRACED
         functions = zip(self._owners, self._names, self._functions, self._codes, strict=True)
         for owner, name, function, code in functions:
