@@ -1,8 +1,8 @@
 """The ``explorer`` command: arguments in, text on the terminal and an exit code out.
 
-0 all is well · 1 the compiled model is not equal to eager, or ``doctor`` found that the core does
-not work · 2 a wrong argument, or a model that cannot be captured or compiled · 130 stopped by
-Ctrl-C.
+0 all is well · 1 the compiled model is not equal to eager, ``check`` found a size that is not
+covered or an input that became a constant, or ``doctor`` found that the core does not work · 2 a
+wrong argument, or a model that cannot be captured or compiled · 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer import cli_check
 from explorer.errors import ConfigError, ExplorerError
 from explorer.report.wording import clean, counted, with_short_paths
 
@@ -84,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
         "--no-check", action="store_true", help="do not run the model and compare it with eager"
     )
     report.set_defaults(run=_report)
+    check = commands.add_parser(
+        "check",
+        help="for which sizes a compiled model would be wrong, which line did it, what helps",
+        description="Audits one capture of a model over its sizes. Exits with 1 when a size is "
+        "not covered, or an input became a constant, that you did not allow.",
+    )
+    check.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
+    cli_check.add_options(check)
+    check.set_defaults(run=_check)
     doctor = commands.add_parser(
         "doctor", help="what works on this machine, what is missing and how to get it"
     )
@@ -104,6 +114,19 @@ def _doctor(options: argparse.Namespace) -> int:
     findings = doctor.examine()
     print(doctor.as_text(findings))
     return OK if doctor.is_healthy(findings) else NOT_EQUAL
+
+
+# -------------------------------------------------------------------------------------------- check
+
+
+def _check(options: argparse.Namespace) -> int:
+    from explorer.loading import load_target
+
+    target = load_target(options.target)
+    fix = load_target(options.fix) if options.fix else None
+    config = _with_backend(target, options.backend)
+    with _quiet(), _ProgressLine("fixes") as line:
+        return cli_check.run(options, target, config, fix=fix, progress=line.artifact)
 
 
 # ------------------------------------------------------------------------------------------- report

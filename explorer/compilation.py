@@ -32,6 +32,8 @@ from explorer.stages.explain import explain_difference
 if TYPE_CHECKING:
     import pandas
 
+    from explorer.artifacts.diagnosed import Diagnosis
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Compilation:
@@ -138,6 +140,29 @@ class Compilation:
         from explorer.guards.audit import audit
 
         return audit(self.normalised, self.config, domain)
+
+    def diagnose(
+        self,
+        domain: SizeRange | Mapping[str, SizeRange] | None = None,
+        *,
+        allow: tuple[str, ...] = (),
+        try_fixes: bool = False,
+    ) -> Diagnosis:
+        """Why the captured graph is not right everywhere, what it returns there, what may help.
+
+        Args:
+            domain: as for ``audit``.
+            allow: what is meant to be so: a condition (``n != 4``), an input (``x.size(0)``), or
+                ``file:line``.
+            try_fixes: whether to compile fixes and compare them with eager.
+
+        Raises:
+            ConfigError: a domain that does not fit.
+        """
+        from explorer.guards.diagnosis import Wishes, diagnose_graph
+
+        wishes = Wishes(domain, tuple(allow), try_fixes)
+        return diagnose_graph(self.normalised, self.config, wishes)
 
     def explain_difference(
         self, piece_a: Piece | int, piece_b: Piece | int

@@ -53,7 +53,7 @@ class PointJudge:
         self.axes = axes
         self.settlements: list[Settlement] = []
         self._normalised = normalised
-        self._config = config
+        self.config = config
 
     def settlement_at(self, names: tuple[str, ...], point: Mapping[str, int]) -> Settlement:
         """What a capture where some sizes are 1 came to, one that is right at a point.
@@ -70,7 +70,7 @@ class PointJudge:
             for each in self.conditions.dimensions
             if each.is_size and each.name not in names
         }
-        found = settle_with_conditions(self._normalised, self._config, names, others=others)
+        found = settle_with_conditions(self._normalised, self.config, names, others=others)
         self.settlements.append(Settlement(names, others, found))
         return self.settlements[-1]
 

@@ -136,7 +136,9 @@ def _place(
 
 def _torch_name(function: FunctionType) -> str | None:
     """What a function can call torch, or None."""
-    names = [name for name, value in function.__globals__.items() if value is torch]
+    # A trace leaves names of its own there, such as __import_torch.
+    known = function.__globals__.items()
+    names = [name for name, value in known if value is torch and not name.startswith("__")]
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     names += [name for name, cell in cells if _content(cell) is torch]
     names = [name for name in names if name not in function.__code__.co_varnames]

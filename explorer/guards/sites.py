@@ -13,7 +13,7 @@ from explorer.guards.places import located
 
 def kind_of(place: SourceLocation) -> SiteKind | None:
     """What the test at a place stands in; None when the source does not say."""
-    found = _enclosing(place)
+    found = enclosing(place)
     operand = found.expression
     if isinstance(found.statement, ast.Assert) and _inside(found.statement.test, operand):
         return SiteKind.ASSERT
@@ -74,8 +74,16 @@ def syntax_tree(file: str) -> ast.Module | None:
     return _tree(file, "".join(lines)) if lines else None
 
 
-class _Found:
-    """Where a test stands."""
+class Enclosing:
+    """Where a test stands.
+
+    Attributes:
+        statement: the innermost statement around it.
+        ternary: the innermost ternary whose test it is in.
+        is_operand: whether it is an operand of ``and`` or ``or``.
+        expression: the innermost expression at the place.
+        parents: the nodes around it, outermost first.
+    """
 
     def __init__(self) -> None:
         self.statement: ast.stmt | None = None
@@ -85,9 +93,9 @@ class _Found:
         self.parents: list[ast.AST] = []
 
 
-def _enclosing(place: SourceLocation) -> _Found:
+def enclosing(place: SourceLocation) -> Enclosing:
     """The innermost statement at a place, and the ternary and ``and`` or ``or`` around the test."""
-    found = _Found()
+    found = Enclosing()
     node: ast.AST | None = syntax_tree(place.file)
     # The tree counts columns in bytes.
     start = (place.line, _bytes(place.file, place.line, place.column or 0))
@@ -132,7 +140,7 @@ def _inside(outer: ast.AST, inner: ast.AST | None) -> bool:
 
 def _tests_not_taken(place: SourceLocation, answer: bool) -> Iterator[tuple[ast.expr, SiteKind]]:
     """Tests on the side that an answer did not take: of a statement, a ternary, an ``and``."""
-    found = _enclosing(place)
+    found = enclosing(place)
     if found.is_operand:
         yield from _operands_not_taken(found, answer)
         return
@@ -140,12 +148,12 @@ def _tests_not_taken(place: SourceLocation, answer: bool) -> Iterator[tuple[ast.
         other = found.ternary.orelse if answer else found.ternary.body
         yield from _tests_in([other])
     elif isinstance(found.statement, ast.If):
-        yield from _tests_in(_untaken_statements(found, answer))
+        yield from _tests_in(untaken_statements(found, answer))
     elif isinstance(found.statement, ast.While) and not answer:
         yield from _tests_in(found.statement.body)
 
 
-def _untaken_statements(found: _Found, answer: bool) -> list[ast.stmt]:
+def untaken_statements(found: Enclosing, answer: bool) -> list[ast.stmt]:
     """The statements that an ``if`` skips; a side that leaves makes the rest the other side."""
     statement = found.statement
     assert isinstance(statement, ast.If)
@@ -162,7 +170,7 @@ def _untaken_statements(found: _Found, answer: bool) -> list[ast.stmt]:
     return []
 
 
-def _operands_not_taken(found: _Found, answer: bool) -> Iterator[tuple[ast.expr, SiteKind]]:
+def _operands_not_taken(found: Enclosing, answer: bool) -> Iterator[tuple[ast.expr, SiteKind]]:
     operations = [each for each in found.parents if isinstance(each, ast.BoolOp)]
     innermost = operations[-1]
     decides = isinstance(innermost.op, ast.And) is (not answer)

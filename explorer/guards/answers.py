@@ -1,0 +1,111 @@
+"""A point in, what the captured graph returns there when nothing checks the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from explorer.artifacts import CapturedGraph
+from explorer.artifacts.diagnosed import Answer, AnswerKind
+from explorer.errors import ExplorerError
+from explorer.example_inputs import copied
+from explorer.guards.eager import inputs_at_point
+from explorer.model_state import ModelState
+from explorer.results import Seen, judge, see
+
+LARGEST_ANSWERED_SIZE = 8192
+"""At larger sizes nothing is run: eager attention needs gigabytes there."""
+
+
+def answer_of_graph(captured: CapturedGraph, sizes: Mapping[str, int]) -> Answer:
+    """Runs the captured graph, uncompiled, beside the model at one point.
+
+    Args:
+        captured: the graph.
+        sizes: name of a size or of an int argument -> value.
+    """
+    raw = captured.raw
+    if raw.graph_module is None:
+        return Answer(sizes, AnswerKind.NOT_KNOWN, "the graph runs no operation")
+    bound = raw.bind(raw.graph_module.forward)
+    first = () if raw.receiver is None else (raw.receiver,)
+    return answer_of(captured, lambda *args, **kwargs: bound(*first, *args, **kwargs), sizes)
+
+
+def answer_of(captured: CapturedGraph, run: Callable[..., Any], sizes: Mapping[str, int]) -> Answer:
+    """Runs something beside the model at one point, from equal states.
+
+    Args:
+        captured: knows the model and its example.
+        run: what is compared with it.
+        sizes: name of a size or of an int argument -> value.
+    """
+    return EagerResult(captured, sizes).beside(run)
+
+
+class EagerResult:
+    """What the model as it is showed at one point, to compare others with later.
+
+    Args:
+        captured: knows the model and its example.
+        sizes: name of a size or of an int argument -> value.
+    """
+
+    def __init__(self, captured: CapturedGraph, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self._captured = captured
+        self._inputs: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self._seen: Seen | None = None
+        self._without: Answer | None = self._run()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the model has a result at this point."""
+        return self._without is None
+
+    def _run(self) -> Answer | None:
+        """Runs the model; what to answer when it has no result."""
+        largest = max(self.sizes.values(), default=0)
+        if largest > LARGEST_ANSWERED_SIZE:
+            reason = f"sizes above {LARGEST_ANSWERED_SIZE} are not run"
+            return Answer(self.sizes, AnswerKind.NOT_KNOWN, reason)
+        if self._captured.request is None:
+            return Answer(self.sizes, AnswerKind.NOT_KNOWN, "the capture was made by hand")
+        try:
+            self._inputs = inputs_at_point(self._captured, self.sizes)
+        except ExplorerError as error:
+            return Answer(self.sizes, AnswerKind.NOT_KNOWN, str(error))
+        state = ModelState(self._captured.model)
+        try:
+            self._seen = see(self._captured.model, *copied(*self._inputs), state)
+        except Exception as error:  # whatever the user's model raises
+            return Answer(self.sizes, AnswerKind.EAGER_FAILS, said(error))
+        finally:
+            state.restore()
+        return None
+
+    def beside(self, run: Callable[..., Any]) -> Answer:
+        """Runs something else on the same inputs, from the same state.
+
+        Args:
+            run: what is compared with the model.
+        """
+        if self._without is not None:
+            return self._without
+        assert self._seen is not None
+        state = ModelState(self._captured.model)
+        try:
+            given = see(run, *copied(*self._inputs), state)
+        except Exception as error:  # the model has a result, so this one is wrong
+            return Answer(self.sizes, AnswerKind.RAISES, said(error))
+        finally:
+            state.restore()
+        found = judge(self._seen, given)
+        kind = AnswerKind.SAME if found.is_equal else AnswerKind.WRONG
+        return Answer(self.sizes, kind, found.problem, found.largest)
+
+
+def said(error: Exception) -> str:
+    """The kind and the first line of an error."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
