@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from explorer.torch_private.state_guards import GuardNode
-from explorer.torch_private.state_watch import watch
+from explorer.torch_private.state_watch import Watched, watch
 
 _LAST_STEP = re.compile(r"(.*)(?:\.(\w+)|\['([^'\\]*)'\]|\[(\d+)\])")
 _KEYS_OF = "list(dict.keys("
@@ -52,6 +52,7 @@ class Places:
         self._parents: dict[str, str] = {}
         self._done: set[str] = set()
         self._objects: dict[int, Any] = {}
+        self._tested: set[int] = set()
         self._dicts: dict[int, dict[Any, Any]] = {}
         self._tensors: dict[int, torch.Tensor] = {}
 
@@ -99,6 +100,8 @@ class Places:
             base = self._parents[source]
             name = source[len(base) + 1 :]
             of_module = isinstance(self._values[base], torch.nn.Module)
+            if name not in (*_TABLES, "__dict__"):
+                self._tested.add(id(self._values[base]))
             if not (self._trust_tables and of_module and name in _TABLES):
                 self.watch(self._values[base])
             source = base
@@ -122,9 +125,22 @@ class Places:
 
     def unchanged(self) -> Callable[[], bool]:
         """A function that says whether all that is watched is as it is now."""
-        of_object = {id(vars(value)) for value in self._objects.values()}
-        dicts = [value for number, value in self._dicts.items() if number not in of_object]
-        return watch(tuple(self._objects.values()), dicts, tuple(self._tensors.values()))
+        objects = self._objects.values()
+        attributes = {id(vars(value)) for value in objects}
+        # Of a module that is only passed through, no attribute is tested but the tables in it.
+        passed = [
+            value
+            for value in objects
+            if isinstance(value, torch.nn.Module) and id(value) not in self._tested
+        ]
+        numbers = {id(value) for value in passed}
+        watched = Watched(
+            objects=tuple(value for value in objects if id(value) not in numbers),
+            modules=tuple(passed),
+            dicts=tuple(v for number, v in self._dicts.items() if number not in attributes),
+            tensors=tuple(self._tensors.values()),
+        )
+        return watch(watched)
 
 
 def _attribute(value: Any, name: str) -> Any:
