@@ -81,6 +81,46 @@ def _log_guard() -> None:
     _expect(len(guards[0].user_stack) > 0, "a guard has no user stack")
 
 
+def _evaluate_expr() -> None:
+    """Who asked: without it the audit answers "not known"."""
+    from explorer.torch_private.recorder import AskedBy
+
+    asked = [each for each in _captured().recording.evaluations if each.asker.position]
+    branches = [each for each in asked if each.asker.kind is AskedBy.BRANCH]
+    _expect(len(branches) == 1, "the branch x.shape[0] >= 4 is not seen as asked by a branch")
+    position = branches[0].asker.position
+    _expect(position and position.function == "_add_one", "a question has no instruction")
+    _expect(position and position.end_column > position.column, "an instruction has no columns")
+    operators = {each.asker.operator for each in asked if each.asker.kind is AskedBy.OPERATOR}
+    _expect("aten.add.Tensor" in operators, "the question of x + 1 does not name its operator")
+
+
+def _guard_entries() -> None:
+    """Conditions on Python values: what a guard filter is given."""
+    from explorer.torch_private import capture
+
+    def scaled(x: torch.Tensor, k: int) -> torch.Tensor:
+        return x * k
+
+    values = capture.trace(scaled, (torch.ones(6), 5), {}).value_guards
+    found = {code for guard in values for code in guard.code}
+    _expect("L['k'] == 5" in found, "an int argument leaves no guard that says its value")
+    _expect(all(guard.user_stack for guard in values if guard.code), "a guard has no user stack")
+
+
+def _deferred_runtime_asserts() -> None:
+    from explorer.torch_private import capture
+
+    def limited(x: torch.Tensor) -> torch.Tensor:
+        torch._check(x.shape[0] > 3)
+        return x + 1
+
+    example = torch.ones(6)
+    capture.mark_unbacked(example, 0, "n")
+    found = capture.trace(limited, (example,), {}).runtime_asserts
+    _expect(len(found) == 1, "torch._check on an unbacked size is no run-time assertion")
+
+
 def _forward_callable() -> None:
     raw = _captured()
     count = len(raw.example_inputs)
@@ -100,6 +140,40 @@ def _build_guards() -> None:
     raw = _captured()
     _expect(raw.state.check({"x": torch.ones(9)}), "the guards refuse a call that fits")
     _expect(isinstance(raw.state.explain({"x": torch.ones(9)}), str), "check_verbose has no text")
+
+
+def _guards_in_part() -> None:
+    raw = _captured()
+    tree = raw.state.tree()
+    _expect(tree.children, "a guard manager lists no children")
+    sources = frozenset([tree.source, *(child.source for child in tree.children)])
+    scope = {"x": torch.ones(9)}
+    _expect(raw.state.check_of(sources)(scope), "a part of the guards refuses a call that fits")
+
+
+def _state_watch() -> None:
+    from explorer.torch_private.state_watch import Watched, watch
+
+    module, table = torch.nn.Linear(2, 2), {"a": 1}
+    everything = Watched((module,), (module,), (table,), (module.weight,))
+    for change in (
+        lambda: table.update(a=2),
+        lambda: module.eval(),
+        lambda: setattr(module.weight, "data", torch.ones(2, 3)),
+    ):
+        with torch.no_grad():
+            unchanged = watch(everything)
+            _expect(unchanged() and unchanged(), "a watch notices what did not change")
+            change()
+            _expect(not unchanged(), "a watch does not notice a change")
+
+
+def _any_autocast() -> None:
+    from explorer.torch_private.state_watch import any_autocast
+
+    with torch.autocast("cpu"):
+        _expect(any_autocast(), "autocast is not seen")
+    _expect(not any_autocast(), "autocast is seen where there is none")
 
 
 def _hooks() -> None:
@@ -187,14 +261,12 @@ def _fake_implementation() -> None:
 
 
 def _constant_predicate() -> None:
-    from explorer.torch_private import capture, failures
+    from explorer.torch_private import capture
 
     def model(x: torch.Tensor) -> torch.Tensor:
         return torch.cond(x.shape[0] == 4, lambda x: x * 2, lambda x: x + 1, (x,))
 
-    found: list[Any] = []
-    with capture.CAPTURE_LOCK, failures.constant_predicates(found):
-        capture.trace(model, (torch.ones(6),), {})
+    found = capture.trace(model, (torch.ones(6),), {}).recording.constant_predicates
     _expect(len(found) == 1, "torch.cond does not warn of a constant in the known words")
 
 
@@ -334,8 +406,14 @@ CANARIES: tuple[Canary, ...] = (
     ("torch._dynamo.convert_frame.fullgraph_capture", _fullgraph_capture),
     ("fx.Node.meta['example_value'] and ['stack_trace']", _node_metadata),
     ("ShapeEnv._log_guard", _log_guard),
+    ("ShapeEnv.evaluate_expr", _evaluate_expr),
+    ("GuardFilterEntry", _guard_entries),
+    ("ShapeEnv.deferred_runtime_asserts", _deferred_runtime_asserts),
     ("forward_callable of a capture", _forward_callable),
     ("build_guards of a capture", _build_guards),
+    ("a part of the guards", _guards_in_part),
+    ("RootGuardManager and TensorGuards", _state_watch),
+    ("torch._C._is_any_autocast_enabled", _any_autocast),
     ("torch._dynamo.hooks.Hooks", _hooks),
     ("torch._dynamo.config and torch.fx.experimental._config", _dynamo_config),
     ("torch._dynamo.utils.get_metrics_context and dynamo_timed", _metrics_context),

@@ -55,25 +55,11 @@ class StateGuards:
         """What is tested, as a tree of values."""
         return _node(self._root)
 
-    def only(self, sources: frozenset[str]) -> Callable[[Scope], str | None]:
-        """A check of the values at some sources and of those on the way to them.
-
-        Its result is the first test that fails, or None.
-        """
-        manager = self._clone(sources)
-
-        def problem(scope: Scope) -> str | None:
-            return None if manager.check(scope) else _failing(manager.check_verbose(scope))
-
-        return problem
-
     def check_of(self, sources: frozenset[str]) -> Callable[[Scope], bool]:
         """``check`` for the values at some sources; a value counts only when its parents do."""
-        check: Callable[[Scope], bool] = self._clone(sources).check
+        part = self._root.clone_manager(lambda node: node.get_source() in sources)
+        check: Callable[[Scope], bool] = part.check
         return check
-
-    def _clone(self, sources: frozenset[str]) -> Any:
-        return self._root.clone_manager(lambda node: node.get_source() in sources)
 
 
 def _node(manager: Any) -> GuardNode:
