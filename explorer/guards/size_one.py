@@ -6,7 +6,6 @@ Capture at 1 and compare.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -84,10 +83,7 @@ def settle_with_conditions(
         if others:
             args, kwargs = example_inputs.at(request, others, captured=normalised.captured)
             request = dataclasses.replace(request, args=args, kwargs=kwargs)
-        with warnings.catch_warnings():
-            # torch.cond says that its test is a constant; at one size it is.
-            warnings.simplefilter("ignore", UserWarning)
-            special = capture(request, config, fixed_dims=dims)
+        special = capture(request, config, fixed_dims=dims)
     except (CaptureError, InputError) as error:
         return Settled(f"it cannot be captured there: {error}")
     difference = same_at(normalised, normalise(special), fixed, call_at(request, dims))

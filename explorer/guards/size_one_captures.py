@@ -7,7 +7,6 @@ conditions hold, and for the Python values that it was made with.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -127,10 +126,7 @@ class SizeOneCaptures:
 
     def _add(self, request: CaptureRequest) -> Special:
         counters.add("captured")
-        with warnings.catch_warnings():
-            # torch.cond says that its test is a constant; at one size it is.
-            warnings.simplefilter("ignore", UserWarning)
-            special = capture_fixing(request, self._config)
+        special = capture_fixing(request, self._config)
         found = Special(normalise(special), plain_values(request))
         self._specials.append(found)
         self.count += 1

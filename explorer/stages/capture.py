@@ -24,6 +24,7 @@ from explorer.artifacts.common import Expression
 from explorer.config import CompilationConfig, DynamicShapesType
 from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.collect import collect
+from explorer.guards.predicate_traps import constant_predicate_trap
 from explorer.stages import effects, inputs
 from explorer.stages.capture_errors import grown_text, specialised_dim, trace_error_text
 from explorer.stages.capture_sizes import independent_sizes
@@ -109,7 +110,11 @@ def capture(
             raise InputError(grown_text(other_sizes, raw.error)) from raw.error
         raise raw.error
     found = _captured(model, raw, leaves, live, named, state)
-    return dataclasses.replace(found, request=request)
+    # A dim that is fixed on purpose makes the tests on it constants.
+    stacks = () if fixed else raw.recording.constant_predicates
+    traps = [str(trap) for stack in stacks if (trap := constant_predicate_trap(stack)) is not None]
+    notes = tuple(dict.fromkeys((*found.notes, *traps)))
+    return dataclasses.replace(found, request=request, notes=notes)
 
 
 def call_at(

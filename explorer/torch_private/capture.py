@@ -37,6 +37,7 @@ from torch._dynamo.utils import dynamo_timed, get_metrics_context
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, ShapeEnv
 
 from explorer.artifacts.common import Expression
+from explorer.torch_private.failures import constant_predicates
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
 from explorer.torch_private.state_guards import StateGuards, state_guards
 from explorer.torch_private.value_guards import RawValueGuard, plain_records
@@ -188,6 +189,7 @@ def trace(
         torch.no_grad(),
         _clean_dynamo(size_oblivious),
         recorded(recording),
+        constant_predicates(recording.constant_predicates),
         quiet_guard_log(),
         get_metrics_context(),
         dynamo_timed("piecewise_explorer_capture"),

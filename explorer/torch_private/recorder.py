@@ -147,12 +147,14 @@ class Recording:
         guards: in the order in which they were made; those on sizes without a value became run-time
             assertions in the graph.
         evaluations: questions with a size in them, and tests in Python whose answer was known.
+        constant_predicates: the user's frames at each torch.cond whose test was a constant.
         shape_env: the environment that the questions were put to.
         missing: methods that this torch does not have, so that what they answer is not known.
     """
 
     guards: list[RawGuard] = field(default_factory=list)
     evaluations: list[RawEvaluation] = field(default_factory=list)
+    constant_predicates: list[traceback.StackSummary] = field(default_factory=list)
     shape_env: ShapeEnv | None = None
     missing: tuple[str, ...] = ()
 

@@ -4,8 +4,8 @@ So a compiler may use the range's bounds.
 
 Private names used (torch 2.13.0): ``torch._subclasses.FakeTensorMode``,
 ``torch.fx.experimental.symbolic_shapes`` (``ShapeEnv.create_symbol``, ``var_to_range``,
-``_update_version_counter``, ``evaluate_expr``), ``ShapeGuard.sloc.framework_loc``, ``torch._dynamo.source.ConstantSource``,
-``torch.utils._sympy.value_ranges.ValueRanges``.
+``_update_version_counter``, ``evaluate_expr``, ``ShapeGuard.sloc.framework_loc``),
+``torch._dynamo.source.ConstantSource``, ``torch.utils._sympy.value_ranges.ValueRanges``.
 """
 
 from __future__ import annotations

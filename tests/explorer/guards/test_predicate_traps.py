@@ -82,11 +82,9 @@ def test_the_models_as_told_have_one_graph_for_every_size():
 def stack_of_constant(model):
     x = torch.randn(6, 16)
     dynamo.mark_backed(x, 0)
-    found = []
-    with dynamo.CAPTURE_LOCK, warnings.catch_warnings(record=True) as shown:
+    with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
-        with constant_predicates(found):
-            dynamo.trace(model, (x,), {})
+        found = dynamo.trace(model, (x,), {}).recording.constant_predicates
     assert not [each for each in shown if CONSTANT_PREDICATE in str(each.message)]
     return found
 

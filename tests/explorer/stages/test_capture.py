@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import functools
 import logging
+import warnings
 from typing import Any, NamedTuple, cast
 
 import pytest
@@ -1231,3 +1232,15 @@ def test_config_of_another_type_is_refused() -> None:
     with pytest.raises((TypeError, ConfigError), match="CompilationConfig"):
         compiled(scaled, filled(5, 3), config={"backend": "eager"})  # type: ignore[arg-type]
     assert isinstance(EAGER, CompilationConfig)
+
+
+def static_cond(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return torch.cond(y.shape[0] == 4, lambda: x * 2, lambda: x + 1, ())
+
+
+def test_a_torch_cond_whose_test_is_a_constant_is_said_with_its_line() -> None:
+    request = CaptureRequest(static_cond, (torch.ones(6), torch.ones(5)), {}, {"x": {0: "n"}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (note,) = capture(request, CompilationConfig()).notes
+    assert "test_capture.py" in note and "y.shape[0] == 4" in note

@@ -28,3 +28,12 @@ def test_a_name_that_is_gone_is_found(monkeypatch, place: str, name: str) -> Non
     found = canaries.problems()
     assert any(name in each for each in found), found
     assert all("\n" not in problem for problem in found.values())
+
+
+def test_a_method_that_is_not_wrapped_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explorer.torch_private.recorder.WRAPPED", ("_log_guard",))
+    monkeypatch.setattr(
+        "explorer.torch_private.recorder._wrap_evaluate", lambda original, *_: original
+    )
+    found = canaries.problems()
+    assert "asked by a branch" in found["ShapeEnv.evaluate_expr"]
