@@ -18,6 +18,7 @@ from explorer import (
     GuardViolation,
     InputError,
 )
+from explorer.counters import counters
 from explorer.runtime.runner import NOT_SERVED
 from tests.explorer.comparing import EAGER, assert_same, call, compiled, filled, see
 
@@ -147,6 +148,31 @@ def test_changed_weights_are_followed(change: Callable[[Outer], Any], config: An
     assert_follows(fast, model, x)
 
 
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        pytest.param("one", lambda: torch.ones(1).double(), id="dtype"),
+        pytest.param("one", lambda: torch.ones(3), id="shape"),
+        pytest.param("weight", lambda: filled(3, 3).t(), id="strides"),
+    ],
+)
+@pytest.mark.parametrize("config", [EAGER, DROP], ids=["CHECK", "DROP"])
+def test_data_of_another_layout_is_captured_again(name: str, make: Any, config: Any) -> None:
+    model, x = Outer(), filled(7, 3)
+    fast = warm(model, x, config=config)
+    with counters.expect(captured=0):
+        fast(x)
+    getattr(model.inner, name).data = make()
+    with counters.expect(captured=1):
+        assert torch.equal(fast(x), eager(model, x))
+    with counters.expect(captured=0):
+        assert torch.equal(fast(x), eager(model, x))
+
+
+class OtherList(torch.nn.ModuleList):
+    pass
+
+
 VIOLATIONS = [
     pytest.param(of_inner(lambda i: setattr(i, "scale", 3)), r"scale == 2", "3", id="attribute"),
     pytest.param(of_inner(lambda i: setattr(i, "scale", 2.0)), r"scale == 2", "2.0", id="2.0"),
@@ -156,6 +182,12 @@ VIOLATIONS = [
         of_inner(lambda i: setattr(i, "forward", i.other)), "forward", None, id="forward of a child"
     ),
     pytest.param(of_inner(lambda i: setattr(i, "__class__", Quieter)), "Inner", None, id="class"),
+    pytest.param(
+        lambda m: setattr(m.layers, "__class__", OtherList),
+        "ModuleList",
+        None,
+        id="class of a list",
+    ),
     pytest.param(
         of_inner(lambda i: setattr(i, "__dict__", {**vars(i), "scale": 2.0})),
         "scale == 2",
@@ -205,7 +237,7 @@ def test_python_values_are_dropped(change: Any, guard: str, now: str | None) -> 
 def test_submodule_that_becomes_another_one_is_right_or_refused() -> None:
     model = Outer()
     fast = warm(model, filled(7, 3))
-    model.inner = model.layers[0]
+    model._modules["inner"] = model.layers[0]
     with pytest.raises(GuardViolation, match="no two of its tensors are one object"):
         fast(filled(7, 3))
 
@@ -260,9 +292,13 @@ def test_closure_is_noticed() -> None:
     assert (caught.value.given, caught.value.accepted) == ("5.0", "2.0")
 
 
+def doubled(module: Any, args: Any, output: Any) -> Any:
+    return output * 2
+
+
 def test_hook_of_the_capture_that_was_removed_is_noticed() -> None:
     model = Outer()
-    model.inner.register_forward_hook(lambda module, args, output: output * 2)
+    model.inner.register_forward_hook(doubled)
     fast = warm(model, filled(7, 3))
     assert_follows(fast, model, filled(7, 3))
     model.inner._forward_hooks.clear()
@@ -298,7 +334,7 @@ def test_model_that_changes_all_the_time_is_right() -> None:
     model = Outer()
     fast = warm(model, filled(7, 3))
     for number in range(20):
-        model.inner.unread = number
+        vars(model.inner)["unread"] = number
         model.inner.one = torch.nn.Parameter(torch.full((1,), float(number)))
         assert_follows(fast, model, filled(7, 3))
 
