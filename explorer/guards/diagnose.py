@@ -18,7 +18,7 @@ from explorer.artifacts.diagnosed import (
     TrialOutcome,
 )
 from explorer.guards.fixes import FIXES, Fix, Situation
-from explorer.guards.intervals_text import counted_intervals, intervals_text, point_text
+from explorer.guards.intervals_text import counted_intervals, intervals_text, merged, point_text
 from explorer.guards.places import source_between
 from explorer.report.wording import clean, counted, place_text, with_short_paths
 
@@ -72,10 +72,10 @@ def _head(diagnosis: Diagnosis) -> list[str]:
     ranges = ", ".join(f"{name} = {a}-{b}" for name, (a, b) in audit.domain.items())
     lines = [f"{ranges or 'Nothing is dynamic'}: {audit.status.value}, {audit.coverage}"]
     lines += _wrapped(f"right for    {_right_text(audit)}", hanging=" " * 13)
-    wrong = sum(each.points for each in diagnosis.findings if each.points)
-    if wrong:
-        named = sorted({p for f in diagnosis.findings for v in f.violations for p in v.intervals})
-        sizes = intervals_text(tuple(named)) if len(audit.dimensions) == 1 else ""
+    if any(each.points for each in diagnosis.findings):
+        named = [p for f in diagnosis.findings for v in f.violations for p in v.intervals]
+        sizes = intervals_text(merged(named)) if named and len(audit.dimensions) == 1 else ""
+        wrong = sum(each.points - each.failing_points for each in audit.groups)
         lines += _wrapped(f"wrong at     {sizes or counted(wrong, 'point')}", hanging=" " * 13)
     fails = sum(each.failing_points for each in audit.groups)
     if fails:
@@ -214,10 +214,11 @@ def _answer_text(answer: Answer) -> str:
 def _affected(diagnosis: Diagnosis, finding: Finding) -> str:
     first = finding.violations[0]
     total = _total(diagnosis.audit)
-    text = f"Affected: {finding.points:,} of {total:,} {'sizes' if first.intervals else 'points'}"
+    by_size = bool(first.intervals) and len(diagnosis.audit.dimensions) == 1
+    text = f"Affected: {finding.points:,} of {total:,} {'sizes' if by_size else 'points'}"
     if first.intervals:
-        runs = {pair for each in finding.violations for pair in each.intervals}
-        text += f" ({intervals_text(tuple(sorted(runs)))})"
+        runs = intervals_text(merged(p for each in finding.violations for p in each.intervals))
+        text += f" ({runs})" if by_size else f" ({first.dimension} = {runs})"
     else:
         text += f", such as {point_text(first.example)}"
     return f"{text}."

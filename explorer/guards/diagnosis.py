@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,8 +32,8 @@ from explorer.guards.audit import audit as audit_graph
 from explorer.guards.op_traps import fake_guard_traps
 from explorer.guards.predicate_traps import cond_predicate_traps, cond_side_traps
 from explorer.guards.sides import sides_of
-from explorer.guards.sites import enclosing
 from explorer.guards.trials import Patient, try_fixes
+from explorer.guards.whole_tests import answer_of_statement
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.size_range import SizeRange
 
@@ -200,7 +199,7 @@ def _finding(
         location=location,
         frozen=frozen,
         other=other,
-        points=_points(violations),
+        points=_points(audit, violations),
         answers=_answers(audit, captured, violations),
         hidden=tuple(s for s in captured.branch_sites if s.behind and s.behind == location),
     )
@@ -209,9 +208,9 @@ def _finding(
     return finding
 
 
-def _points(violations: tuple[Violation, ...]) -> int:
-    """How many points some conditions rule out together."""
-    if all(each.intervals for each in violations):
+def _points(audit: GuardAudit, violations: tuple[Violation, ...]) -> int:
+    """How many points some conditions rule out together; of several dims, the most of one."""
+    if len(audit.dimensions) == 1 and all(each.intervals for each in violations):
         sizes = {size for each in violations for a, b in each.intervals for size in range(a, b + 1)}
         return len(sizes)
     return max(each.points for each in violations)
@@ -219,33 +218,12 @@ def _points(violations: tuple[Violation, ...]) -> int:
 
 def _sides(site: BranchSite | None, every: tuple[BranchSite, ...]) -> tuple[str, str]:
     """What the frozen side of a branch does, and the other one; empty when it is not known."""
-    if site is None or len(site.answers) != 1 or site.kind is SiteKind.INT:
+    if site is None or site.kind in (SiteKind.INT, SiteKind.WHILE):
         return "", ""
-    sides = sides_of(site.location)
-    answer = _answer_of_statement(site, every)
+    sides, answer = sides_of(site.location), answer_of_statement(site, every)
     if sides is None or answer is None:
         return "", ""
     return sides.of(answer), sides.of(not answer)
-
-
-def _answer_of_statement(site: BranchSite, every: tuple[BranchSite, ...]) -> bool | None:
-    """What the whole test came to: an operand of ``and`` or ``or`` is a part of it."""
-    answer = bool(site.answers[0])
-    if site.kind is not SiteKind.AND_OR:
-        return answer
-    joins = [each for each in enclosing(site.location).parents if isinstance(each, ast.BoolOp)]
-    if len(joins) != 1:
-        return None  # nested: the source says more than is worth following
-    decides = isinstance(joins[0].op, ast.Or)
-    first, last = joins[0].lineno, joins[0].end_lineno or joins[0].lineno
-    operands = [
-        bool(each.answers[0])
-        for each in every
-        if each.location.file == site.location.file
-        and first <= each.location.line <= last
-        and len(each.answers) == 1
-    ]
-    return any(operands) if decides else all(operands)
 
 
 def _answers(

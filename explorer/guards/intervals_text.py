@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from explorer.artifacts.audited import Intervals
 
@@ -32,6 +32,17 @@ def counted_intervals(intervals: Intervals) -> str:
 def interval_count(intervals: Intervals) -> int:
     """How many sizes there are."""
     return sum(last - first + 1 for first, last in intervals)
+
+
+def merged(intervals: Iterable[tuple[int, int]]) -> Intervals:
+    """Intervals in any order, ascending and without overlaps; neighbours become one."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(intervals):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return tuple(found)
 
 
 def point_text(sizes: Mapping[str, int]) -> str:
