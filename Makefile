@@ -57,6 +57,7 @@ notebooks: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks.stitch_overhead
 	$(BIN)/python -m tests.benchmarks.guard_audit
+	$(BIN)/python -m tests.benchmarks.guard_recorder
 	$(BIN)/python -m tests.benchmarks.compile_time
 
 lab: setup

@@ -91,6 +91,17 @@ def _evaluate_expr() -> None:
     position = branches[0].asker.position
     _expect(position and position.function == "_add_one", "a question has no instruction")
     _expect(position and position.end_column > position.column, "an instruction has no columns")
+
+    def truthy(x: torch.Tensor) -> torch.Tensor:
+        return x + 1 if x.shape[0] else x
+
+    from explorer.torch_private import capture
+
+    example = torch.ones(6)
+    capture.mark_backed(example, 0)
+    tests = capture.trace(truthy, (example,), {}).recording.evaluations
+    known = [each for each in tests if each.asker.kind is AskedBy.BRANCH]
+    _expect(len(known) == 1, "a test whose answer torch knows is not seen as asked by a branch")
     operators = {each.asker.operator for each in asked if each.asker.kind is AskedBy.OPERATOR}
     _expect("aten.add.Tensor" in operators, "the question of x + 1 does not name its operator")
 

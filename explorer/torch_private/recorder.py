@@ -67,6 +67,7 @@ class _Role(Enum):
     CHECK = 4
     INDUCTOR = 5
     AOT = 6
+    GUARD_OR = 7
 
 
 @dataclass(frozen=True)
@@ -238,20 +239,28 @@ def _raw_guard(guard: Expression, question: Expression) -> RawGuard:
 
 # ----------------------------------------------------------------------------------- walking frames
 
-_ROLES: dict[CodeType, _Role] = {}
-"""What is known of the code objects that were met; they are torch's own and live as long as it."""
+_ROLES: dict[int, tuple[_Role, CodeType]] = {}
+"""id of a code object -> what is known of it, and the object, so that the id stays its own.
 
-_JUMP_DEPTH = 14
-"""Frames between a jump and the question that it asks, at most; 8 in torch 2.13.0."""
+Code objects themselves would do as keys, but hashing one takes longer than all the rest. Only
+torch's own are kept.
+"""
+
+_JUMP_DEPTH = 7
+"""Frames from a jump to the question that it asks, at most; 4 and 5 in torch 2.13.0.
+
+Looking at one takes longer than one would think: Python makes an object of it first.
+"""
 
 
 def _role(code: CodeType) -> _Role:
-    known = _ROLES.get(code)
-    if known is None:
-        known = _role_of(code.co_filename, code.co_name)
-        if code.co_filename.startswith(_TORCH):
-            _ROLES[code] = known
-    return known
+    known = _ROLES.get(id(code))
+    if known is not None:
+        return known[0]
+    role = _role_of(code.co_filename, code.co_name)
+    if code.co_filename.startswith(_TORCH):
+        _ROLES[id(code)] = (role, code)
+    return role
 
 
 def _role_of(file: str, name: str) -> _Role:
@@ -266,6 +275,8 @@ def _role_of(file: str, name: str) -> _Role:
         return _Role.JUMP if name == "inner" else _Role.STEP
     if inside.startswith("/_subclasses/fake_tensor") and name == "_dispatch_impl":
         return _Role.OPERATOR
+    if inside == "/fx/experimental/symbolic_shapes.py" and name == "_guard_or":
+        return _Role.GUARD_OR
     if inside == "/__init__.py" and name in _CHECKS:
         return _Role.CHECK
     return _Role.NONE
@@ -280,7 +291,7 @@ def _is_python_test(frame: FrameType | None) -> bool:
         if role is _Role.JUMP:
             return "inst" in frame.f_locals
         if role is not _Role.NONE:
-            return False
+            return False  # an operator, or `guard_or_false`, which takes no for an answer
         frame = frame.f_back
     return False
 
