@@ -63,6 +63,11 @@ def located(
     return SourceLocation(file, line, function, text.strip(), column, end_line, end_column)
 
 
+def bytes_before(file: str, line: int, characters: int) -> int:
+    """A column in characters as one in UTF-8 bytes, as the syntax tree counts."""
+    return len(linecache.getline(file, line)[:characters].encode())
+
+
 def _characters(line: str, offset: int) -> int:
     if line.isascii():
         return offset

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from explorer.artifacts import BranchSite, GuardOrigin, GuardRecord, SourceLocation
 from explorer.guards.cond_traps import leaked_check
 from explorer.guards.places import located, user_place
-from explorer.guards.sites import syntax_tree
+from explorer.guards.syntax import syntax_tree
 from explorer.guards.trap import Trap, TrapKind
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from explorer.artifacts import SourceLocation
-from explorer.guards.sites import Enclosing, enclosing, untaken_statements
+from explorer.guards.syntax import enclosing, untaken_statements
 
 _LONGEST = 60
 
@@ -32,36 +32,39 @@ def sides_of(place: SourceLocation) -> Sides | None:
     """The two sides of the ``if`` or ternary around a test; None for another kind of test."""
     found = enclosing(place)
     if found.ternary is not None:
-        return Sides(*(f"gives {_short(side)}" for side in _ternary_sides(found.ternary)))
+        return Sides(f"gives {_short(found.ternary.body)}", f"gives {_short(found.ternary.orelse)}")
     if not isinstance(found.statement, ast.If):
         return None
     # What one answer leaves out is what the other one runs.
-    return Sides(_text(untaken_statements(found, False)), _text(_other_side(found)))
-
-
-def _ternary_sides(ternary: ast.IfExp) -> tuple[ast.expr, ast.expr]:
-    return ternary.body, ternary.orelse
-
-
-def _other_side(found: Enclosing) -> list[ast.stmt]:
-    return untaken_statements(found, True)
+    return Sides(_text(untaken_statements(found, False)), _text(untaken_statements(found, True)))
 
 
 def _text(statements: list[ast.stmt]) -> str:
     if not statements:
-        return "goes on"
-    first = statements[0]
-    if isinstance(first, ast.Return):
-        return f"returns {_short(first.value)}" if first.value is not None else "returns None"
-    if len(statements) == 1 and isinstance(first, ast.Assign | ast.AugAssign | ast.AnnAssign):
-        return f"does {_short(first)}"
-    if len(statements) == 1 and isinstance(first, ast.Raise):
-        return f"raises {_short(first.exc)}" if first.exc is not None else "raises"
-    last = statements[-1]
+        return "goes on behind the `if`"
+    first, last = statements[0], statements[-1]
+    begin, end = first.lineno, last.end_lineno or last.lineno
+    one = _text_of_one(first) if len(statements) == 1 or isinstance(first, ast.Return) else ""
+    if one:
+        return one
+    if isinstance(first, ast.If):
+        return f"goes on with `if {_short(first.test).strip('`')}` in line {begin}"
     if len(statements) == 2 and isinstance(last, ast.Return) and isinstance(first, ast.Assign):
         return f"does {_short(first)} and returns {_short(last.value)}"
-    begin, end = first.lineno, last.end_lineno or last.lineno
     return f"runs line {begin}" if begin == end else f"runs lines {begin}-{end}"
+
+
+def _text_of_one(statement: ast.stmt) -> str:
+    """What a single statement does; empty when its lines say it better."""
+    if isinstance(statement, ast.Return):
+        return f"returns {_short(statement.value)}"
+    if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign):
+        return f"does {_short(statement)}"
+    if isinstance(statement, ast.Raise):
+        return f"raises {_short(statement.exc)}" if statement.exc is not None else "raises"
+    if isinstance(statement, ast.Pass):
+        return "does nothing"
+    return ""
 
 
 def _short(node: ast.AST | None) -> str:
