@@ -4,14 +4,20 @@ from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
     AuditStatus,
+    BranchSite,
     Difference,
     GuardAudit,
+    GuardOrigin,
+    GuardRecord,
     Piece,
     PieceKind,
     RunRecord,
+    Specialization,
     UniquePiece,
     Violation,
 )
+from explorer.artifacts.covered import Coverage
+from explorer.artifacts.diagnosed import Diagnosis
 from explorer.compilation import Compilation
 from explorer.config import (
     CompilationConfig,
@@ -33,8 +39,10 @@ from explorer.errors import (
     GuardViolation,
     InputError,
     SizeOutOfRange,
+    SpecializedDim,
     SplitError,
     UnknownSplittingOp,
+    VariantsLimit,
 )
 from explorer.progress import CancelToken, Progress
 from explorer.runtime.compiled_model import CompiledModel
@@ -49,6 +57,7 @@ __all__ = [
     "ArtifactOrigin",
     "AuditStatus",
     "Backend",
+    "BranchSite",
     "CancelToken",
     "Cancelled",
     "CaptureError",
@@ -59,6 +68,8 @@ __all__ = [
     "CompileTarget",
     "CompiledModel",
     "ConfigError",
+    "Coverage",
+    "Diagnosis",
     "Difference",
     "DynamicShapesConfig",
     "DynamicShapesType",
@@ -66,7 +77,9 @@ __all__ = [
     "GradPolicy",
     "GradRequired",
     "GuardAudit",
+    "GuardOrigin",
     "GuardPolicy",
+    "GuardRecord",
     "GuardViolation",
     "InputError",
     "OutOfRange",
@@ -78,10 +91,13 @@ __all__ = [
     "Session",
     "SizeOutOfRange",
     "SizeRange",
+    "Specialization",
+    "SpecializedDim",
     "SplitError",
     "SplittingOpWarning",
     "UniquePiece",
     "UnknownSplittingOp",
+    "VariantsLimit",
     "Violation",
     "compile_model",
     "counters",

@@ -54,8 +54,8 @@ class Enforcement(Enum):
     """The call raises ``GuardViolation``, or another variant serves it."""
     RUNTIME_ASSERT = "asserted"
     """The graph itself has the test and raises."""
-    ROUTED = "routed"
-    """Another artifact, or the FX graph, serves it."""
+    ROUTED = "another artifact"
+    """Another artifact, the FX graph, or the graph of another variant serves it."""
     DROPPED = "dropped"
     """Nothing looks: the answer may be wrong."""
 

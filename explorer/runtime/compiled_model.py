@@ -59,7 +59,9 @@ class CompiledModel:
 
     @property
     def compilation(self) -> Compilation:
-        """The compilation that served last, or will serve first."""
+        """The compilation that served last, or will serve first; under VARIANTS the first one."""
+        if self._variants is not None:
+            return self._variants.compilations[0]
         return self._states[0].compilation
 
     @property

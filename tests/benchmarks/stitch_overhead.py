@@ -36,6 +36,7 @@ TARGET_LAYERS = 80
 STITCHED = "stitched function alone"
 CHECKED = "CompiledModel(), guards CHECK"
 DROPPED = "CompiledModel(), guards DROP"
+VARIANTS = "CompiledModel(), guards VARIANTS"
 STOCK = "torch.compile, all guards"
 TARGET_MICROSECONDS = {STITCHED: 20.0, CHECKED: 80.0, DROPPED: 50.0}
 ATTENTION = torch.ops.demo.attention.default
@@ -215,6 +216,7 @@ def all_calls(target: CompileTarget) -> tuple[dict[str, Call], int]:
     inputs = target.example_inputs
     checked, function = compiled_model(target, GuardPolicy.CHECK)
     dropped, _ = compiled_model(target, GuardPolicy.DROP)
+    variants, _ = compiled_model(target, GuardPolicy.VARIANTS)
     compilation = checked.compilation
     sizes = {size.name: size.hint for size in compilation.captured.sizes}
     values = {**sizes, **dict(zip(("input_ids", "positions"), inputs, strict=True))}
@@ -222,6 +224,7 @@ def all_calls(target: CompileTarget) -> tuple[dict[str, Call], int]:
         STITCHED: stitched_call(function, values),
         CHECKED: lambda: checked(*inputs),
         DROPPED: lambda: dropped(*inputs),
+        VARIANTS: lambda: variants(*inputs),
         **graph_module_calls(compilation, values),
         STOCK: stock_call(target, None),
         "torch.compile, skip_all_guards_unsafe": stock_call(

@@ -55,6 +55,17 @@ def test_a_hit_of_torchs_cache_keeps_the_conditions_that_the_compiler_added() ->
 
 
 @pytest.mark.usefixtures("empty_caches")
+def test_conditions_of_the_compiler_are_listed_with_piece_and_place() -> None:
+    frame = compiled_sum().compilation.guards_frame()
+    rows = frame[frame.origin == "inductor"].to_dict("records")
+    assert {row["text"] for row in rows} >= {"n > 4096"}
+    row = next(row for row in rows if row["text"] == "n > 4096")
+    assert row["phase"] == "inductor" and row["at_run_time"] == "another artifact"
+    assert row["piece"] == "A 65–8192" and row["reads"] == "x.size(0)"
+    assert row["framework"].startswith("_inductor/")
+
+
+@pytest.mark.usefixtures("empty_caches")
 def test_a_wider_range_is_not_served_the_narrower_artifact() -> None:
     def relu_twice(x: torch.Tensor) -> torch.Tensor:
         return torch.relu(x) * 2
