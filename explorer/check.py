@@ -12,13 +12,17 @@ from explorer.artifacts.covered import Coverage
 from explorer.artifacts.diagnosed import Diagnosis, FixTrial
 from explorer.config import CompilationConfig, GuardPolicy
 from explorer.errors import ExplorerError, SpecializedDim
-from explorer.guards.diagnosis import Wishes, diagnose_graph, names_of_place, patient_of
+from explorer.guards.allowed import matching, names_of_place
+from explorer.guards.answers import LARGEST_ANSWERED_SIZE
+from explorer.guards.diagnosis import Wishes, diagnose_graph, patient_of
+from explorer.guards.fix_text import trial_lines
 from explorer.guards.intervals_text import counted_intervals, point_text
-from explorer.guards.trials import Patient, try_authors_version, try_variants
+from explorer.guards.lines import one_line, wrapped
+from explorer.guards.trials import Patient, timed, try_authors_version, try_variants
 from explorer.guards.variants import capture_general, sizes_of_call
-from explorer.report.wording import clean, with_short_paths
+from explorer.report.wording import clean, counted, place_text
 from explorer.session import Session
-from explorer.stages.capture import CaptureRequest
+from explorer.stages.capture import CaptureRequest, named_dims
 from explorer.target import CompileTarget
 
 
@@ -32,7 +36,8 @@ class CheckResult:
         fixed_dim: why there is no graph: the model made a dynamic dim a constant.
         coverage: which graphs serve which sizes, under VARIANTS.
         trials: fixes that were tried although there is no graph.
-        allowed: whether what was found is what the author allows.
+        allowed: whether the fixed dim is what the author allows.
+        unmatched: what the author allows and was not found, where there is no graph.
         seconds: wall seconds.
     """
 
@@ -42,6 +47,7 @@ class CheckResult:
     coverage: Coverage | None = None
     trials: tuple[FixTrial, ...] = ()
     allowed: bool = False
+    unmatched: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -57,12 +63,7 @@ class CheckResult:
         """The result in words, the verdict last."""
         lines = []
         if self.fixed_dim is not None:
-            lines.append(f"FIXED DIM   {clean(with_short_paths(str(self.fixed_dim)))}")
-            for trial in self.trials:
-                points = "; ".join(point_text(each) for each in trial.compared)
-                lines.append(
-                    f"  {trial.fix}: {trial.outcome.value}: {clean(trial.text)} ({points})"
-                )
+            lines += _fixed_lines(self, self.fixed_dim)
         if self.diagnosis is not None:
             lines.append(self.diagnosis.report())
         if self.coverage is not None:
@@ -71,16 +72,30 @@ class CheckResult:
         return "\n".join([*lines, "", f"{clean(self.name)}: {verdict}"])
 
 
+def _fixed_lines(result: CheckResult, error: SpecializedDim) -> list[str]:
+    """Why there is no graph, and what helped."""
+    place = error.location if isinstance(error.location, SourceLocation) else None
+    allowed = "   (allowed)" if result.allowed else ""
+    lines = [one_line(f"FIXED DIM   {place_text(place)}   {place.text if place else ''}{allowed}")]
+    lines += wrapped(str(error))
+    if result.trials:
+        lines += ["", "FIX", *(line for each in result.trials for line in trial_lines(each))]
+    for token in result.unmatched:
+        lines += wrapped(f"Allowed, but nothing of that name was found: {token}")
+    return lines
+
+
 def _region_lines(coverage: Coverage) -> list[str]:
     lines = []
     for region in coverage.regions:
-        same = "" if region.same_graph_as is None else f", the program of {region.same_graph_as}"
-        where = f"{region.points:,} points"
+        same = "" if region.same_graph_as is None else f", as graph {region.same_graph_as}"
+        where = counted(region.points, "point")
         if region.intervals:
             where = counted_intervals(region.intervals)
-        lines.append(f"  {region.variant}: {where}, captured at {point_text(region.example)}{same}")
+        text = f"{region.variant}: {where}, captured at {point_text(region.example)}{same}"
+        lines += wrapped(text, hanging="   ")
     for point in coverage.uncovered:
-        lines.append(f"  not covered: {point_text(point.sizes)}: {clean(point.reason)}")
+        lines += wrapped(f"not covered: {point_text(point.sizes)}: {point.reason}", hanging="   ")
     return lines
 
 
@@ -107,24 +122,28 @@ def check_target(
     try:
         unique = session.plan().unique
     except SpecializedDim as error:
-        result = _fixed(session.request, config, error, wishes)
+        result = _fixed(session.request, config, error, wishes=wishes, fix=fix)
     else:
         normalised = unique.split.normalised
-        diagnosis = diagnose_graph(normalised, config, wishes)
-        coverage = None
         if config.guard_policy is GuardPolicy.VARIANTS:
+            # The other graphs are made, so there is nothing to be tried for.
+            diagnosis = diagnose_graph(normalised, config, replace(wishes, try_fixes=False))
             coverage = session.model().cover(
                 wishes.domain, progress=wishes.progress, cancel=wishes.cancel
             )
+        else:
+            diagnosis, coverage = diagnose_graph(normalised, config, wishes), None
         if fix is not None:
-            wrong = [each for each in diagnosis.findings if not each.is_allowed]
-            patient = patient_of(diagnosis.audit, normalised.captured, config, wrong)
-            trial = try_authors_version(
-                patient, session_of(fix, config).request, fix.compilation_config()
-            )
+            patient = patient_of(diagnosis.audit, normalised.captured, config, diagnosis.findings)
+            trial = _authors(patient, fix, config)
             diagnosis = replace(diagnosis, trials=(trial, *diagnosis.trials))
         result = CheckResult(target.name, diagnosis, coverage=coverage)
     return replace(result, name=target.name, seconds=time.perf_counter() - started)
+
+
+def _authors(patient: Patient, fix: CompileTarget, config: CompilationConfig) -> FixTrial:
+    own = fix.compilation_config().replace(backend=config.backend, max_size=config.max_size)
+    return try_authors_version(patient, session_of(fix, own).request, own)
 
 
 def session_of(target: CompileTarget, config: CompilationConfig) -> Session:
@@ -141,31 +160,61 @@ def session_of(target: CompileTarget, config: CompilationConfig) -> Session:
 
 
 def _fixed(
-    request: CaptureRequest, config: CompilationConfig, error: SpecializedDim, wishes: Wishes
+    request: CaptureRequest,
+    config: CompilationConfig,
+    error: SpecializedDim,
+    *,
+    wishes: Wishes,
+    fix: CompileTarget | None,
 ) -> CheckResult:
     """The model fixes a dim at the example's size: VARIANTS is what may help."""
+    used = matching(_names_of_dim(request, error), wishes.allow)
+    trials: tuple[FixTrial, ...] = ()
+    patient = _patient_without_graph(request, config) if wishes.try_fixes or fix else None
+    if patient is not None:
+        trials = (_authors(patient, fix, config),) if fix is not None else ()
+        trials += (timed(try_variants, patient),) if wishes.try_fixes and not used else ()
+    unmatched = tuple(each for each in wishes.allow if each not in used)
+    return CheckResult("", fixed_dim=error, trials=trials, allowed=bool(used), unmatched=unmatched)
+
+
+def _names_of_dim(request: CaptureRequest, error: SpecializedDim) -> set[str]:
+    """What a fixed dim may be called: ``x.size(0)``, ``n``, ``n == 4``, ``file:line``."""
+    _, dims = named_dims(request)
     names = {f"{error.path}.size({error.dim})"}
+    names |= {str(d.name) for d in dims if (d.path, d.dim) == (error.path, error.dim)}
+    names |= {f"{name} == {error.value}" for name in names}
     if isinstance(error.location, SourceLocation):
         names |= names_of_place(error.location)
-    allowed = any(token in names for token in wishes.allow)
-    trials: tuple[FixTrial, ...] = ()
-    if wishes.try_fixes:
-        variants = config.replace(guard_policy=GuardPolicy.VARIANTS)
-        try:
-            captured = capture_general(request, variants)
-        except ExplorerError:
-            captured = None
-        if captured is not None:
-            points = _points_around(sizes_of_call(request), config.max_size)
-            trials = (try_variants(Patient(captured, variants, points, ())),)
-    return CheckResult("", fixed_dim=error, trials=trials, allowed=allowed)
+    return names
+
+
+def _patient_without_graph(request: CaptureRequest, config: CompilationConfig) -> Patient | None:
+    """What to try fixes on: a graph of another size stands for the model; None without one."""
+    shapes = replace(config.dynamic_shapes, evaluate_guards=False)
+    variants = config.replace(guard_policy=GuardPolicy.VARIANTS, dynamic_shapes=shapes)
+    try:
+        captured = capture_general(request, variants)
+    except ExplorerError:
+        return None
+    example = sizes_of_call(request)
+    points = _points_around(example, min(config.max_size, LARGEST_ANSWERED_SIZE))
+    return Patient(captured, variants, points, (), kept=(example,))
 
 
 def _points_around(sizes: Mapping[str, int], largest: int) -> list[dict[str, int]]:
-    """The example, and points beside it where it is another size."""
-    near = [{name: size + step for name, size in sizes.items()} for step in (0, -1, 1)]
-    near.append({name: 2 * size + 1 for name, size in sizes.items()})
-    return [each for each in near if all(0 < size <= largest for size in each.values())]
+    """Points where every size is another one: beside the example, and powers of two."""
+    powers: list[int] = [2**exponent for exponent in range(1, largest.bit_length())]
+    near: list[dict[str, int]] = []
+    near += [{name: size + step for name, size in sizes.items()} for step in (-1, 1, 2)]
+    near += [{name: 2 * size + 1 for name, size in sizes.items()}]
+    near += [dict.fromkeys(sizes, power) for power in powers if power not in sizes.values()]
+    unique = {tuple(each.items()): each for each in near}
+    return [
+        each
+        for each in unique.values()
+        if all(0 < size <= largest and size != sizes[name] for name, size in each.items())
+    ]
 
 
 def as_json(result: CheckResult) -> dict[str, Any]:

@@ -75,7 +75,9 @@ def run(
         progress=progress,
     )
     result = check_target(target, config, wishes, fix=fix)
-    print(json.dumps(as_json(result), indent=2) if options.json else result.report())
+    print(
+        json.dumps(as_json(result), indent=2, allow_nan=False) if options.json else result.report()
+    )
     return PASSED if result.passed else FAILED
 
 

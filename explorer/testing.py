@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import Any, TypeAlias
 
-from explorer.artifacts.audited import GuardAudit
+from explorer.artifacts.audited import AuditStatus, GuardAudit
+from explorer.artifacts.diagnosed import AnswerKind, Diagnosis
 from explorer.check import CheckResult, check_target
 from explorer.config import CompilationConfig
 from explorer.errors import ConfigError
+from explorer.guards.answers import answer_of_graph
 from explorer.guards.diagnosis import Wishes
 from explorer.size_range import SizeRange
 from explorer.target import CompileTarget, MakeInputs
+
+_MOST_POINTS = 4096
+"""Listed points that are looked at one by one."""
 
 SizesOfOne: TypeAlias = SizeRange | Iterable[int]
 """A range, or the sizes one by one."""
@@ -100,12 +107,43 @@ def _covers(result: CheckResult, chosen: Mapping[str, frozenset[int]]) -> bool:
     if not chosen or diagnosis is None or diagnosis.specializations or diagnosis.mismatches:
         return False
     audit = diagnosis.audit
-    if len(audit.dimensions) != 1:
+    if audit.status is AuditStatus.UNKNOWN or result.coverage is not None:
         return False
-    name = audit.dimensions[0]
-    wanted = chosen.get(name, chosen.get("", frozenset()))
-    fails = {size for a, b in audit.eager_fails for size in range(a, b + 1)}
-    return all(size in fails or audit.is_valid(**{name: size}) for size in wanted)
+    axes = [
+        sorted(chosen.get(name, chosen.get("", frozenset())) or _every(audit, name))
+        for name in audit.dimensions
+    ]
+    if math.prod(len(axis) for axis in axes) > _MOST_POINTS:
+        return False
+    points = (dict(zip(audit.dimensions, values, strict=True)) for values in product(*axes))
+    return all(_is_covered(diagnosis, each) for each in points)
+
+
+def _every(audit: GuardAudit, name: str) -> range:
+    first, last = audit.domain[name]
+    return range(first, last + 1)
+
+
+def _is_covered(diagnosis: Diagnosis, sizes: Mapping[str, int]) -> bool:
+    audit = diagnosis.audit
+    if audit.is_valid(**sizes) or _is_allowed(diagnosis, sizes):
+        return True
+    judge: Any = audit.judge
+    return answer_of_graph(judge.captured, sizes).kind is AnswerKind.EAGER_FAILS
+
+
+def _is_allowed(diagnosis: Diagnosis, sizes: Mapping[str, int]) -> bool:
+    """Whether only conditions that the author allows to fail do not hold at some sizes."""
+    allowed = {v.index for each in diagnosis.findings if each.is_allowed for v in each.violations}
+    if len(sizes) != 1 or not allowed:
+        return False
+    (size,) = sizes.values()
+    signatures = [
+        group.signature
+        for group in diagnosis.audit.groups
+        if any(first <= size <= last for first, last in group.intervals)
+    ]
+    return bool(signatures) and all(set(each) <= allowed for each in signatures)
 
 
 __all__ = ["Sizes", "SizesOfOne", "assert_covers"]

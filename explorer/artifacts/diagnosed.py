@@ -65,7 +65,8 @@ class Finding:
         frozen: what the graph does there, as ``returns `x + 1```; empty when it is not known.
         other: what the other side does.
         points: how many points of the domain are wrong because of it.
-        answers: what the graph returns at some of them.
+        answers: what the graph returns at some of them, wrong answers first; where several tests
+            went another way, those at which this one was the first.
         hidden: tests on the side that was not taken.
         is_allowed: whether the author said that it is meant to be so.
     """
@@ -135,6 +136,8 @@ class Diagnosis:
         mismatches: points that the audit calls right where it was not.
         allowed: what the author allowed.
         unmatched: what the author allowed and was not found.
+        evaluates_guards: whether ``dynamic_shapes.evaluate_guards`` is on, which fails a call at a
+            size that a test does not hold for, whatever the policy.
     """
 
     audit: GuardAudit
@@ -148,6 +151,7 @@ class Diagnosis:
     mismatches: tuple[Answer, ...]
     allowed: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
+    evaluates_guards: bool = False
 
     @property
     def is_clean(self) -> bool:

@@ -9,7 +9,7 @@ from explorer.artifacts import CapturedGraph
 from explorer.artifacts.diagnosed import Answer, AnswerKind
 from explorer.errors import ExplorerError
 from explorer.example_inputs import copied
-from explorer.guards.eager import inputs_at_point
+from explorer.guards.eager import inputs_at_point, random_state_kept
 from explorer.model_state import ModelState
 from explorer.results import Seen, judge, see
 
@@ -72,12 +72,14 @@ class EagerResult:
         if self._captured.request is None:
             return Answer(self.sizes, AnswerKind.NOT_KNOWN, "the capture was made by hand")
         try:
-            self._inputs = inputs_at_point(self._captured, self.sizes)
+            with random_state_kept():
+                self._inputs = inputs_at_point(self._captured, self.sizes)
         except ExplorerError as error:
             return Answer(self.sizes, AnswerKind.NOT_KNOWN, str(error))
         state = ModelState(self._captured.model)
         try:
-            self._seen = see(self._captured.model, *copied(*self._inputs), state)
+            with random_state_kept():
+                self._seen = see(self._captured.model, *copied(*self._inputs), state)
         except Exception as error:  # whatever the user's model raises
             return Answer(self.sizes, AnswerKind.EAGER_FAILS, said(error))
         finally:
@@ -95,7 +97,8 @@ class EagerResult:
         assert self._seen is not None
         state = ModelState(self._captured.model)
         try:
-            given = see(run, *copied(*self._inputs), state)
+            with random_state_kept():
+                given = see(run, *copied(*self._inputs), state)
         except Exception as error:  # the model has a result, so this one is wrong
             return Answer(self.sizes, AnswerKind.RAISES, said(error))
         finally:

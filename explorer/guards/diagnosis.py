@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, zip_longest
 
 import numpy as np
+import sympy
 
 from explorer.artifacts import (
     BranchSite,
@@ -13,11 +15,16 @@ from explorer.artifacts import (
     GuardOrigin,
     NormalisedGraph,
     SiteKind,
-    SourceLocation,
     Specialization,
     SpecializationReason,
 )
-from explorer.artifacts.audited import EagerOutcome, GuardAudit, PointState, Violation
+from explorer.artifacts.audited import (
+    EagerOutcome,
+    GuardAudit,
+    PointState,
+    SignatureGroup,
+    Violation,
+)
 from explorer.artifacts.diagnosed import (
     Answer,
     AnswerKind,
@@ -27,6 +34,7 @@ from explorer.artifacts.diagnosed import (
     FixTrial,
 )
 from explorer.config import CompilationConfig
+from explorer.guards.allowed import matching, names_of_input, names_of_test
 from explorer.guards.answers import LARGEST_ANSWERED_SIZE, answer_of_graph
 from explorer.guards.audit import audit as audit_graph
 from explorer.guards.op_traps import fake_guard_traps
@@ -38,7 +46,9 @@ from explorer.progress import CancelToken, ProgressCallback
 from explorer.size_range import SizeRange
 
 _MOST_ANSWERS = 3
+_MOST_RUNS = 16
 _MOST_CHECKED = 8
+_MOST_KEPT = 4
 
 _KINDS = {
     GuardOrigin.BRANCH: FindingKind.BRANCH,
@@ -90,9 +100,8 @@ def diagnose_graph(
     captured = normalised.captured
     findings = _findings(audit, captured, wishes.allow)
     trials: tuple[FixTrial, ...] = ()
-    wrong = [each for each in findings if not each.is_allowed and each.points]
-    if wishes.try_fixes and wrong:
-        patient = patient_of(audit, captured, config, wrong)
+    if wishes.try_fixes and any(not each.is_allowed and each.points for each in findings):
+        patient = patient_of(audit, captured, config, findings)
         trials = try_fixes(patient, progress=wishes.progress, cancel=wishes.cancel)
     return diagnosis_of(
         audit, captured, config, findings=findings, trials=trials, allow=wishes.allow
@@ -111,11 +120,11 @@ def diagnosis_of(
     """The diagnosis of an audit that is there already."""
     found = findings if findings is not None else _findings(audit, captured, allow)
     checked, mismatches = _checked(audit, captured)
-    used = {token for each in found for token in _matching(_names_of_finding(each), allow)}
+    used = {token for each in found for token in matching(_names(each), allow)}
     used |= {
         token
         for each in captured.specializations
-        for token in _matching(_names_of_input(each), allow)
+        for token in matching(names_of_input(each), allow)
     }
     return Diagnosis(
         audit=audit,
@@ -133,6 +142,7 @@ def diagnosis_of(
         mismatches=mismatches,
         allowed=tuple(allow),
         unmatched=tuple(token for token in allow if token not in used),
+        evaluates_guards=config.dynamic_shapes.evaluate_guards,
     )
 
 
@@ -140,25 +150,39 @@ def patient_of(
     audit: GuardAudit,
     captured: CapturedGraph,
     config: CompilationConfig,
-    findings: Iterable[Finding],
+    findings: Sequence[Finding],
 ) -> Patient:
-    """What fixes are tried on: the points where they have to help, and the branches."""
+    """What fixes are tried on: the points where they have to help, and the branches.
+
+    Args:
+        audit: of the graph.
+        captured: the graph.
+        config: how it is compiled.
+        findings: what is allowed and what is not; only the latter is to be fixed.
+    """
+    open_ones = [each for each in findings if not each.is_allowed and each.points]
+    allowed = {v.index for each in findings if each.is_allowed for v in each.violations}
     points = [
-        probe.sizes
+        sizes
         for group in audit.groups
-        for probe in group.probes
-        if probe.outcome is EagerOutcome.WORKS
+        if not allowed & set(group.signature)
+        for sizes in _working(group)
     ]
-    points += [each.sizes for finding in findings for each in finding.answers]
-    points.append(_example(captured))
-    small = [p for p in points if max(p.values(), default=0) <= LARGEST_ANSWERED_SIZE]
-    unique = {tuple(sorted(point.items())): point for point in small}
+    points += [each.sizes for finding in open_ones for each in finding.answers if not allowed]
     branches = [
         each.location
-        for each in findings
+        for each in open_ones
         if each.kind is FindingKind.BRANCH and each.location is not None
     ]
-    return Patient(captured, config, tuple(unique.values()), tuple(dict.fromkeys(branches)))
+    kept = [_example(captured), *_valid_points(audit)[:_MOST_KEPT]]
+    return Patient(
+        captured, config, _unique(points), tuple(dict.fromkeys(branches)), kept=_unique(kept)
+    )
+
+
+def _unique(points: Iterable[Mapping[str, int]]) -> tuple[Mapping[str, int], ...]:
+    small = [p for p in points if max(p.values(), default=0) <= LARGEST_ANSWERED_SIZE]
+    return tuple({tuple(sorted(point.items())): point for point in small}.values())
 
 
 def _example(captured: CapturedGraph) -> dict[str, int]:
@@ -189,6 +213,10 @@ def _finding(
     location = first.site
     site = next((s for s in captured.branch_sites if s.location == location), None)
     kind = _KINDS.get(first.guard.origin, FindingKind.OTHER)
+    if kind is FindingKind.FRAMEWORK:
+        site = _decided_by_assumption(captured, first.example)
+        if site is not None:
+            kind, location = FindingKind.BRANCH, site.location
     if site is not None and site.kind is SiteKind.WHILE:
         kind = FindingKind.LOOP
     frozen, other = _sides(site, captured.branch_sites)
@@ -203,16 +231,36 @@ def _finding(
         answers=_answers(audit, captured, violations),
         hidden=tuple(s for s in captured.branch_sites if s.behind and s.behind == location),
     )
-    if _matching(_names_of_finding(finding), allow):
-        return Finding(**{**vars(finding), "is_allowed": True})
+    if matching(_names(finding), allow):
+        return replace(finding, is_allowed=True)
     return finding
+
+
+def _decided_by_assumption(captured: CapturedGraph, sizes: Mapping[str, int]) -> BranchSite | None:
+    """The first test that has another answer at some sizes, though it left no condition behind."""
+    values = {
+        symbol: sympy.Integer(sizes[size.name])
+        for size in captured.sizes
+        if size.name in sizes
+        for symbol in (size.symbol, *size.torch_symbols)
+    }
+    for site in captured.branch_sites:
+        asked = [sympy.sympify(each).xreplace(values) for each in site.expressions]
+        known = {bool(each) for each in asked if each in (sympy.true, sympy.false)}
+        if not site.guards and site.kind is not SiteKind.INT and known - set(site.answers):
+            return site
+    return None
+
+
+def _names(finding: Finding) -> set[str]:
+    return names_of_test(finding.violations, finding.site, finding.location)
 
 
 def _points(audit: GuardAudit, violations: tuple[Violation, ...]) -> int:
     """How many points some conditions rule out together; of several dims, the most of one."""
     if len(audit.dimensions) == 1 and all(each.intervals for each in violations):
         sizes = {size for each in violations for a, b in each.intervals for size in range(a, b + 1)}
-        return len(sizes)
+        return len(sizes)  # ruled out by several, counted once
     return max(each.points for each in violations)
 
 
@@ -229,17 +277,29 @@ def _sides(site: BranchSite | None, every: tuple[BranchSite, ...]) -> tuple[str,
 def _answers(
     audit: GuardAudit, captured: CapturedGraph, violations: tuple[Violation, ...]
 ) -> tuple[Answer, ...]:
-    """What the graph returns at points of the groups that these conditions rule out."""
+    """What the graph returns at points that these conditions rule out, wrong answers first.
+
+    Conditions stand in the order of their tests: where an earlier one does not hold either, the
+    model takes another way before it comes to this test.
+    """
     indices = {each.index for each in violations}
-    probes = [
-        probe.sizes
-        for group in audit.groups
-        if indices & set(group.signature)
-        for probe in group.probes
-        if probe.outcome is EagerOutcome.WORKS
-    ]
-    probes = probes or [each.example for each in violations]
-    return tuple(answer_of_graph(captured, sizes) for sizes in probes[:_MOST_ANSWERS])
+    groups = [group for group in audit.groups if indices & set(group.signature)]
+    first = [group for group in groups if min(group.signature) in indices]
+    probes = [_working(group) for group in first or groups]
+    points = list(chain.from_iterable(zip_longest(*probes)))
+    found: list[Answer] = []
+    wrong: list[Answer] = []
+    for sizes in [p for p in points if p is not None] or [each.example for each in violations]:
+        if len(wrong) == _MOST_ANSWERS or len(found) == _MOST_RUNS:
+            break
+        found.append(answer_of_graph(captured, sizes))
+        wrong += [found[-1]] if found[-1].kind in (AnswerKind.WRONG, AnswerKind.RAISES) else []
+    others = [each for each in found if each not in wrong]
+    return (*wrong, *others[: 1 if wrong else _MOST_ANSWERS])
+
+
+def _working(group: SignatureGroup) -> list[Mapping[str, int]]:
+    return [probe.sizes for probe in group.probes if probe.outcome is EagerOutcome.WORKS]
 
 
 def _checked(
@@ -276,32 +336,6 @@ def _valid_points(audit: GuardAudit) -> list[dict[str, int]]:
     ]
 
 
-# ---------------------------------------------------------------------------------- what is allowed
-
-
-def _names_of_finding(finding: Finding) -> set[str]:
-    names = {each.guard.text for each in finding.violations}
-    names |= {source for each in finding.violations for source in each.guard.sources}
-    return names | names_of_place(finding.location)
-
-
-def _names_of_input(each: Specialization) -> set[str]:
-    return {each.source, f"{each.source} == {each.value}"} | names_of_place(each.location)
-
-
-def names_of_place(location: SourceLocation | None) -> set[str]:
-    """``/home/me/model.py:3`` by its ends: ``model.py:3``, ``me/model.py:3`` ..."""
-    if location is None:
-        return set()
-    parts = str(location).split("/")
-    return {"/".join(parts[number:]) for number in range(len(parts))}
-
-
-def _matching(names: set[str], allow: Sequence[str]) -> list[str]:
-    plain = {" ".join(name.split()) for name in names}
-    return [token for token in allow if " ".join(token.split()) in plain]
-
-
 def _not_allowed(
     captured: CapturedGraph, audit: GuardAudit, allow: Sequence[str]
 ) -> tuple[Specialization, ...]:
@@ -309,6 +343,6 @@ def _not_allowed(
     return tuple(
         each
         for each in captured.specializations
-        if not _matching(_names_of_input(each), allow)
+        if not matching(names_of_input(each), allow)
         and not (each.reason is SpecializationReason.PYTHON_VALUE and each.source in audit.domain)
     )

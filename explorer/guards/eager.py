@@ -114,7 +114,7 @@ class EagerRuns:
             return EagerProbe(sizes, EagerOutcome.NOT_KNOWN, reason)
         self.count += 1
         try:
-            with _random_state_kept():
+            with random_state_kept():
                 args, kwargs = inputs_at_point(self.captured, sizes)
         except ExplorerError as error:
             return EagerProbe(sizes, EagerOutcome.NOT_KNOWN, str(error))
@@ -126,7 +126,7 @@ class EagerRuns:
         model = self.captured.model
         state = ModelState(model)
         try:
-            with torch.no_grad(), _random_state_kept():
+            with torch.no_grad(), random_state_kept():
                 model(*args, **kwargs)
         except Exception as error:  # whatever the user's model raises
             if _is_out_of_memory(error):
@@ -199,7 +199,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def _random_state_kept() -> Iterator[None]:
+def random_state_kept() -> Iterator[None]:
     """Inside, a random state that is the same each time and no warnings; the caller's after it."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:

@@ -48,7 +48,7 @@ def _text(statements: list[ast.stmt]) -> str:
     if one:
         return one
     if isinstance(first, ast.If):
-        return f"goes on with `if {_short(first.test).strip('`')}` in line {begin}"
+        return f"goes on with the test {_short(first.test)} in line {begin}"
     if len(statements) == 2 and isinstance(last, ast.Return) and isinstance(first, ast.Assign):
         return f"does {_short(first)} and returns {_short(last.value)}"
     return f"runs line {begin}" if begin == end else f"runs lines {begin}-{end}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,18 @@ from explorer.artifacts.diagnosed import Answer, AnswerKind, FixTrial, TrialOutc
 from explorer.config import CompilationConfig, DynamicShapesType, GuardPolicy
 from explorer.errors import CaptureError, ExplorerError
 from explorer.guards.answers import EagerResult, answer_of, said
+from explorer.guards.eager import random_state_kept
+from explorer.guards.function_diff import diff_of_function
+from explorer.guards.intervals_text import point_text
 from explorer.guards.rewrite import Refusal, Rewrite, applied, function_at, rewrite_to_cond
 from explorer.progress import CancelToken, Progress, ProgressCallback
+from explorer.report.wording import counted, shortened
 from explorer.stages.capture import CaptureRequest, capture
 
 if TYPE_CHECKING:
     from explorer.runtime.compiled_model import CompiledModel
+
+_LONGEST_PROBLEM = 240
 
 Points = Sequence[Mapping[str, int]]
 
@@ -36,12 +41,19 @@ class Patient:
         config: how it is compiled.
         points: where a fix has to give eager's result: one or more for each signature.
         branches: the lines of the branches that are wrong.
+        kept: where the graph is right already, and has to stay so.
     """
 
     captured: CapturedGraph
     config: CompilationConfig
     points: Points
     branches: tuple[SourceLocation, ...]
+    kept: Points = ()
+
+    @property
+    def every(self) -> Points:
+        """Where a fix is compared with eager: where it has to help, then where nothing is wrong."""
+        return [*self.points, *(each for each in self.kept if each not in self.points)]
 
     @property
     def request(self) -> CaptureRequest:
@@ -77,14 +89,18 @@ def try_fixes(
             cancel.raise_if_cancelled()
         if progress is not None:
             progress(Progress(number, len(trials), f"trying {name}"))
-        started = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is tried, only what it comes to is shown
-            trial = attempt(patient)
-        found.append(dataclasses.replace(trial, seconds=time.perf_counter() - started))
+        found.append(timed(attempt, patient))
     if progress is not None:
         progress(Progress(len(trials), len(trials), "tried"))
     return tuple(found)
+
+
+def timed(attempt: Callable[[Patient], FixTrial], patient: Patient) -> FixTrial:
+    """Tries one fix: only what it comes to is shown, and the random state stays as it was."""
+    started = time.perf_counter()
+    with random_state_kept():
+        trial = attempt(patient)
+    return dataclasses.replace(trial, seconds=time.perf_counter() - started)
 
 
 def try_variants(patient: Patient) -> FixTrial:
@@ -95,11 +111,12 @@ def try_variants(patient: Patient) -> FixTrial:
     )
     try:
         model = _compiled(patient.request, config)
-        answers = [answer_of(patient.captured, model, sizes) for sizes in patient.points]
+        answers = [answer_of(patient.captured, model, sizes) for sizes in patient.every]
     except ExplorerError as error:
         return FixTrial("variants", TrialOutcome.FAILS, str(error))
     count = len(model.variants)
-    return _compared("variants", answers, f"{count} graphs picked by a table of sizes")
+    text = f"{counted(count, 'graph')} picked by a table of sizes"
+    return _compared("variants", answers, text, patient=patient)
 
 
 def try_unbacked(patient: Patient) -> FixTrial:
@@ -120,8 +137,8 @@ def try_unbacked(patient: Patient) -> FixTrial:
         model = _compiled(patient.request, config)
     except ExplorerError as error:
         return FixTrial("unbacked", TrialOutcome.FAILS, str(error))
-    answers = [answer_of(patient.captured, model, sizes) for sizes in patient.points]
-    return _compared("unbacked", answers, "one graph for all sizes")
+    answers = [answer_of(patient.captured, model, sizes) for sizes in patient.every]
+    return _compared("unbacked", answers, "one graph for all sizes", patient=patient)
 
 
 def try_cond(patient: Patient) -> FixTrial:
@@ -129,10 +146,10 @@ def try_cond(patient: Patient) -> FixTrial:
     rewrites = _rewrites(patient)
     if isinstance(rewrites, str):
         return FixTrial("torch.cond", TrialOutcome.NOT_APPLICABLE, rewrites)
-    diff = "\n".join(rewrite.diff for rewrite in rewrites)
+    diff = "\n".join(diff_of_function(rewrite) for rewrite in rewrites)
     config = patient.config.replace(guard_policy=GuardPolicy.CHECK)
     # What eager gives has to be there first: inside the context the model is the rewritten one.
-    expected = [EagerResult(patient.captured, sizes) for sizes in patient.points]
+    expected = [EagerResult(patient.captured, sizes) for sizes in patient.every]
     try:
         with contextlib.ExitStack() as stack:
             model: Callable[..., Any] = patient.request.model
@@ -143,7 +160,8 @@ def try_cond(patient: Patient) -> FixTrial:
             answers = [each.beside(fixed) for each in expected]
     except ExplorerError as error:
         return FixTrial("torch.cond", TrialOutcome.FAILS, str(error), diff=diff)
-    return _compared("torch.cond", answers, "one graph with both sides", diff=diff)
+    text = "one graph with both sides"
+    return _compared("torch.cond", answers, text, patient=patient, diff=diff)
 
 
 def _rewrites(patient: Patient) -> list[Rewrite] | str:
@@ -175,15 +193,17 @@ def try_authors_version(
         fixed: the author's version with its example.
         config: how it is compiled.
     """
-    started = time.perf_counter()
+    return timed(lambda each: _authors(each, fixed, config), patient)
+
+
+def _authors(patient: Patient, fixed: CaptureRequest, config: CompilationConfig) -> FixTrial:
     _share_weights(patient.request.model, fixed.model)
     try:
         compiled = _compiled(fixed, config.replace(guard_policy=GuardPolicy.CHECK))
     except ExplorerError as error:
         return FixTrial("author", TrialOutcome.FAILS, str(error))
-    answers = [answer_of(patient.captured, compiled, sizes) for sizes in patient.points]
-    trial = _compared("author", answers, "the version that was given")
-    return dataclasses.replace(trial, seconds=time.perf_counter() - started)
+    answers = [answer_of(patient.captured, compiled, sizes) for sizes in patient.every]
+    return _compared("author", answers, "the version that was given", patient=patient)
 
 
 def _share_weights(model: Any, fixed: Any) -> None:
@@ -209,18 +229,31 @@ def _compiled(request: CaptureRequest, config: CompilationConfig) -> CompiledMod
     )
 
 
-def _compared(fix: str, answers: Sequence[Answer], what: str, *, diff: str = "") -> FixTrial:
+def _compared(
+    fix: str, answers: Sequence[Answer], what: str, *, patient: Patient, diff: str = ""
+) -> FixTrial:
     """What the comparison at each point says of a fix."""
     known = [
         each for each in answers if each.kind not in (AnswerKind.EAGER_FAILS, AnswerKind.NOT_KNOWN)
     ]
     wrong = [each for each in known if each.kind is not AnswerKind.SAME]
     compared = tuple(each.sizes for each in known)
-    if not known:
-        text = "compiled, but eager has no result at any probe to compare with"
-        return FixTrial(fix, TrialOutcome.FAILS, text, diff=diff)
     if wrong:
-        named = ", ".join(f"{name} = {size}" for name, size in wrong[0].sizes.items())
-        text = f"not equal to eager at {named}: {wrong[0].problem}"
+        text = _wrong_text(wrong[0]) + _right_elsewhere(len(known) - len(wrong))
         return FixTrial(fix, TrialOutcome.WRONG, text, compared, len(wrong), diff)
+    if not known or (patient.points and not any(each in patient.points for each in compared)):
+        text = f"{what}: it compiles, but it could not be compared where the graph is wrong"
+        return FixTrial(fix, TrialOutcome.NOT_APPLICABLE, text, compared, 0, diff)
     return FixTrial(fix, TrialOutcome.WORKS, what, compared, 0, diff)
+
+
+def _wrong_text(answer: Answer) -> str:
+    at = point_text(answer.sizes) if answer.sizes else "the example"
+    problem = shortened(answer.problem, _LONGEST_PROBLEM)
+    if answer.kind is AnswerKind.RAISES:
+        return f"it fails at {at}: {problem}"
+    return f"not equal to eager at {at}: {problem}"
+
+
+def _right_elsewhere(count: int) -> str:
+    return f"; equal to eager at {counted(count, 'other point')}" if count else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from explorer.artifacts import BranchSite, GuardRecord, SourceLocation, Specialization
@@ -27,6 +29,7 @@ def check_view(result: CheckResult) -> Row:
         "error": None,
         "coverage": None if result.coverage is None else _coverage(result.coverage),
         "trials": [_trial(each) for each in result.trials],
+        "allowed_without_match": [clean(each) for each in result.unmatched],
     }
     if error is not None:
         place = error.location if isinstance(error.location, SourceLocation) else None
@@ -46,23 +49,24 @@ def _diagnosis(diagnosis: Diagnosis) -> Row:
     audit = diagnosis.audit
     return {
         "policy": diagnosis.policy,
-        "captured_at": dict(diagnosis.hints),
+        "evaluates_guards": diagnosis.evaluates_guards,
+        "captured_at": _sizes(diagnosis.hints),
         **_audit(audit),
         "findings": [_finding(each) for each in diagnosis.findings],
         "specializations": [_specialization(each) for each in diagnosis.specializations],
         "traps": [clean(each) for each in diagnosis.traps],
-        "checked": [dict(each) for each in diagnosis.checked],
+        "checked": [_sizes(each) for each in diagnosis.checked],
         "mismatches": [_answer(each) for each in diagnosis.mismatches],
         "trials": [_trial(each) for each in diagnosis.trials],
-        "allowed": list(diagnosis.allowed),
-        "allowed_without_match": list(diagnosis.unmatched),
+        "allowed": [clean(each) for each in diagnosis.allowed],
+        "allowed_without_match": [clean(each) for each in diagnosis.unmatched],
     }
 
 
 def _audit(audit: GuardAudit) -> Row:
     return {
         "status": audit.status.value,
-        "domain": {name: list(ends) for name, ends in audit.domain.items()},
+        "domain": {clean(name): list(ends) for name, ends in audit.domain.items()},
         "looked_at": audit.coverage,
         "valid": None if audit.valid is None else _intervals(audit.valid),
         "valid_by_probe": list(audit.valid_by_probe),
@@ -76,6 +80,15 @@ def _audit(audit: GuardAudit) -> Row:
 
 def _intervals(intervals: Intervals) -> list[list[int]]:
     return [[first, last] for first, last in intervals]
+
+
+def _sizes(sizes: Mapping[str, int]) -> dict[str, int]:
+    return {clean(name): value for name, value in sizes.items()}
+
+
+def _finite(value: float | None) -> float | str | None:
+    """JSON has no infinity."""
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 def _place(place: SourceLocation | None) -> Row:
@@ -93,7 +106,7 @@ def _guard(guard: GuardRecord) -> Row:
     return {
         "condition": clean(guard.text),
         "made_by": guard.origin.value,
-        "op": guard.operator,
+        "op": None if guard.operator is None else clean(guard.operator),
         "reads": [clean(each) for each in guard.sources],
     }
 
@@ -102,10 +115,10 @@ def _violation(violation: Violation) -> Row:
     return {
         **_guard(violation.guard),
         **_place(violation.site),
-        "dimension": violation.dimension,
+        "dimension": None if violation.dimension is None else clean(violation.dimension),
         "sizes": _intervals(violation.intervals),
         "points": violation.points,
-        "example": dict(violation.example),
+        "example": _sizes(violation.example),
     }
 
 
@@ -121,10 +134,10 @@ def _site(site: BranchSite) -> Row:
 
 def _answer(answer: Answer) -> Row:
     return {
-        "sizes": dict(answer.sizes),
+        "sizes": _sizes(answer.sizes),
         "result": answer.kind.value,
         "problem": clean(answer.problem),
-        "largest_difference": answer.largest,
+        "largest_difference": _finite(answer.largest),
     }
 
 
@@ -157,9 +170,9 @@ def _trial(trial: FixTrial) -> Row:
         "fix": trial.fix,
         "outcome": trial.outcome.value,
         "text": clean(trial.text),
-        "compared": [dict(each) for each in trial.compared],
+        "compared": [_sizes(each) for each in trial.compared],
         "mismatches": trial.mismatches,
-        "diff": trial.diff,
+        "diff": clean(trial.diff, keep="\n\t"),
         "seconds": round(trial.seconds, 3),
     }
 
@@ -172,7 +185,7 @@ def _coverage(coverage: Coverage) -> Row:
         "regions": [
             {
                 "variant": each.variant,
-                "captured_at": dict(each.example),
+                "captured_at": _sizes(each.example),
                 "sizes": _intervals(each.intervals),
                 "points": each.points,
                 "same_graph_as": each.same_graph_as,
@@ -180,6 +193,7 @@ def _coverage(coverage: Coverage) -> Row:
             for each in coverage.regions
         ],
         "uncovered": [
-            {"sizes": dict(each.sizes), "reason": clean(each.reason)} for each in coverage.uncovered
+            {"sizes": _sizes(each.sizes), "reason": clean(each.reason)}
+            for each in coverage.uncovered
         ],
     }

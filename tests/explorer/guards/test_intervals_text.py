@@ -44,7 +44,7 @@ def test_sizes_that_two_lines_are_wrong_at_are_said_once() -> None:
         config=CompilationConfig(backend="eager", max_size=90),
     )
     lines = compiled.compilation.audit().report().splitlines()
-    assert lines[2] == "  wrong at     33-90"
+    assert lines[2] == "  wrong at     33-90 (58 sizes)"
 
 
 def test_points_of_two_dimensions_are_counted_as_points() -> None:
@@ -59,4 +59,4 @@ def test_points_of_two_dimensions_are_counted_as_points() -> None:
     assert wrong == 8 * 8  # every n, every k but 5
     text = audit.report()
     assert f"wrong at     {wrong} points" in text
-    assert f"Affected: {wrong} of 72 points (k = 0-4, 6-8)." in text
+    assert f"Affected: {wrong} of 72 points: k = 0-4, 6-8." in text
