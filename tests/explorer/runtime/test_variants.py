@@ -139,6 +139,13 @@ def test_a_variant_is_captured_once() -> None:
             assert torch.equal(model(rows(size)), is_four(rows(size)))
 
 
+def test_sizes_0_and_1_need_no_variant_of_their_own() -> None:
+    model = compiled(is_four, rows(10), config=VARIANTS.replace(variants_limit=1))
+    with counters.expect(captured=1, compiled=1):  # both for size 1
+        for size in (1, 0, 1, 0):
+            assert torch.equal(model(rows(size)), is_four(rows(size)))
+
+
 COVERED = [
     pytest.param(is_four, 10, 3, 2, id="n == 4"),
     pytest.param(above, 10, 3, 2, id="n > 512"),
@@ -176,6 +183,21 @@ def test_regions_are_those_of_the_branches() -> None:
     assert coverage.regions[1].example == {"n": 4}
     coverage = compiled(viewed, rows(64)).cover(SizeRange(1, 10))
     assert coverage.eager_fails == ((1, 3), (5, 7), (9, 10))
+
+
+def partly_refused(x: torch.Tensor) -> torch.Tensor:
+    return x.view(-1, 4, 16).sum((0, 1)) if x.shape[0] > 8 else x.sum(0)
+
+
+def test_where_eager_fails_nothing_else_is_given_up() -> None:
+    model = compiled(partly_refused, rows(64))
+    coverage = model.cover(SizeRange(1, 64))
+    fails = {size for a, b in coverage.eager_fails for size in range(a, b + 1)}
+    assert fails == {size for size in range(9, 65) if size % 4}
+    assert coverage.is_complete and len(model.variants) >= 2
+    with counters.expect(captured=0):
+        for size in (1, 2, 8, 12, 64):
+            torch.testing.assert_close(model(rows(size)), partly_refused(rows(size)))
 
 
 def test_cover_of_two_sizes() -> None:
@@ -292,8 +314,8 @@ def written(x: torch.Tensor) -> torch.Tensor:
 
 
 def test_an_input_that_no_capture_takes_adds_no_variant() -> None:
-    model = compiled(written, rows(6))
-    for _ in range(3):
+    model = compiled(written, rows(6), config=VARIANTS.replace(variants_limit=2))
+    for _ in range(3):  # a variant that stayed would end in VariantsLimit
         with pytest.raises(GuardViolation, match=r"strides"):
             model(torch.zeros(WIDTH, 6).t())
     assert len(model.variants) == 1
