@@ -67,12 +67,13 @@ def _branch(finding: Finding) -> str:
     if finding.site is None:
         return ""
     test = source_between(place_of_test(finding.site.location))
-    if len(finding.site.answers) != 1:
+    if len(finding.site.answers) != 1 and not finding.frozen:
         return (
             f"The test `{test}` was made several times there, with both answers, and the graph "
             f"keeps each: it is right only where {_conditions(finding)}."
         )
-    text = f"The test `{test}` was {bool(finding.site.answers[0])} there, so only that side is in "
+    answer = len(finding.site.answers) == 1 and bool(finding.site.answers[0])
+    text = f"The test `{test}` was {answer} there, so only that side is in "
     text += "the graph"
     text += f": it {finding.frozen}. The other side {finding.other}." if finding.frozen else "."
     guard = finding.violations[0].guard
@@ -184,7 +185,7 @@ def _nothing_seen(finding: Finding, same: list[Answer]) -> str:
 
 def answer_text(answer: Answer) -> str:
     """What was seen at one point."""
-    largest = "" if answer.largest is None else f", by up to {answer.largest:.3g}"
+    largest = f", by up to {answer.largest:.3g}" if answer.largest else ""
     return f"at {point_text(answer.sizes)} {one_line(answer.problem, 240)}{largest}"
 
 

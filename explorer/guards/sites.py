@@ -10,7 +10,7 @@ from explorer.guards.places import located
 from explorer.guards.syntax import enclosing, untaken_statements
 from explorer.guards.whole_tests import (
     answer_of,
-    is_last_asked,
+    decided,
     known_answers,
     not_asked,
     whole_test,
@@ -73,7 +73,7 @@ def _tests_not_taken(
     for operand in not_asked(test, place, answers):
         yield from _operands(operand, SiteKind.AND_OR)
     answer = answer_of(test, answers)
-    if answer is None or not is_last_asked(test, place, answers):
+    if answer is None or not decided(test, place, answers):
         return  # another operand decided
     if found.ternary is not None:
         yield from _tests_in([found.ternary.orelse if answer else found.ternary.body])

@@ -47,9 +47,18 @@ def known_answers(
         if site.location.file != place.file or site.kind is SiteKind.INT:
             continue
         part = part_of(test, site.location)
-        if part is not None and len(site.answers) == 1:
-            found[_span(part)] = bool(site.answers[0])
+        answer = None if part is None else _one_answer(part, site)
+        if part is not None and answer is not None:
+            found[_span(part)] = answer
     return found
+
+
+def _one_answer(part: ast.expr, site: BranchSite) -> bool | None:
+    if len(site.answers) == 1:
+        return bool(site.answers[0])
+    # `2 < n < 9` is asked for each sign, at one place, until an answer is False.
+    signs = len(part.ops) if isinstance(part, ast.Compare) else 1
+    return False if 1 < len(site.expressions) <= signs and False in site.answers else None
 
 
 def part_of(test: ast.expr, place: SourceLocation) -> ast.expr | None:
@@ -78,9 +87,12 @@ def answer_of(test: ast.expr, answers: Mapping[Span, bool]) -> bool | None:
     return answers.get(_span(test))
 
 
-def is_last_asked(test: ast.expr, place: SourceLocation, answers: Mapping[Span, bool]) -> bool:
-    """Whether no later part of a test was asked than the one at a place: it decided."""
-    part = part_of(test, place)
+def decided(test: ast.expr, place: SourceLocation, answers: Mapping[Span, bool]) -> bool:
+    """Whether no later part of a test was asked than the one at a place."""
+    return _is_last_asked(test, part_of(test, place), answers)
+
+
+def _is_last_asked(test: ast.expr, part: ast.expr | None, answers: Mapping[Span, bool]) -> bool:
     asked = [leaf for leaf in _leaves(test) if _span(leaf) in answers]
     return bool(asked) and asked[-1] is part
 
@@ -88,12 +100,12 @@ def is_last_asked(test: ast.expr, place: SourceLocation, answers: Mapping[Span, 
 def not_asked(
     test: ast.expr, place: SourceLocation, answers: Mapping[Span, bool]
 ) -> Iterator[ast.expr]:
-    """The operands of ``and`` and ``or`` behind the one at a place, when that one decided."""
+    """The operands of ``and`` and ``or`` that were left out because of the part at a place."""
     part = part_of(test, place)
     for join in ast.walk(test):
-        if not isinstance(join, ast.BoolOp) or part is None:
+        if not isinstance(join, ast.BoolOp):
             continue
-        holder = next((v for v in join.values if any(each is part for each in ast.walk(v))), None)
+        holder = next((v for v in join.values if _is_last_asked(v, part, answers)), None)
         if holder is not None and answer_of(holder, answers) is isinstance(join.op, ast.Or):
             yield from join.values[join.values.index(holder) + 1 :]
 
