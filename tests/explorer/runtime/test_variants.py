@@ -140,10 +140,19 @@ def test_a_variant_is_captured_once() -> None:
 
 
 def test_sizes_0_and_1_need_no_variant_of_their_own() -> None:
-    model = compiled(is_four, rows(10), config=VARIANTS.replace(variants_limit=1))
+    model = compiled(is_four, rows(10), config=VARIANTS.replace(variants_limit=2))
+    model(rows(4))  # with one variant there is no table
     with counters.expect(captured=1, compiled=1):  # both for size 1
         for size in (1, 0, 1, 0):
             assert torch.equal(model(rows(size)), is_four(rows(size)))
+
+
+def test_a_graph_for_size_1_counts_with_the_general_one_that_comes_later() -> None:
+    model = compiled(at_least_four, rows(10))
+    for size in (1, 2, 1):
+        assert torch.equal(model(rows(size)), at_least_four(rows(size)))
+    dims = [[each.name for each in variant.captured.sizes] for variant in model.variants]
+    assert dims == [["n"], ["n"]]
 
 
 COVERED = [
