@@ -175,14 +175,14 @@ def patient_of(
         if each.kind is FindingKind.BRANCH and each.location is not None
     ]
     kept = [_example(captured), *_valid_points(audit)[:_MOST_KEPT]]
+    small = [each for each in kept if max(each.values(), default=0) <= LARGEST_ANSWERED_SIZE]
     return Patient(
-        captured, config, _unique(points), tuple(dict.fromkeys(branches)), kept=_unique(kept)
+        captured, config, _unique(points), tuple(dict.fromkeys(branches)), kept=_unique(small)
     )
 
 
 def _unique(points: Iterable[Mapping[str, int]]) -> tuple[Mapping[str, int], ...]:
-    small = [p for p in points if max(p.values(), default=0) <= LARGEST_ANSWERED_SIZE]
-    return tuple({tuple(sorted(point.items())): point for point in small}.values())
+    return tuple({tuple(sorted(point.items())): point for point in points}.values())
 
 
 def _example(captured: CapturedGraph) -> dict[str, int]:
