@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+BRANCH_ROWS = 4
+"""The number of rows that the branches of the two smallest models compare with."""
+
 
 class BranchingModel(nn.Module):
     """What all of them have: one linear layer, and a number that the branch compares with."""

@@ -14,11 +14,13 @@ import torch
 from torch import nn
 
 from explorer import CompilationConfig
-from sample_models import SampleModel, branch_shapes
+from sample_models import SampleModel, branch_shapes, remedies
+from sample_models.branch_shapes import BRANCH_ROWS
 from sample_models.building import for_inference, seeded_weights
+from sample_models.remedies import Remedy, split_submodules
 
-BRANCH_ROWS = 4
-"""The number of rows that the branches of the two smallest models compare with."""
+remedy_sample = remedies.sample
+"""The smallest model as each ``Remedy`` writes it; see ``sample_models.remedies``."""
 
 
 class Branch(Enum):
@@ -236,3 +238,15 @@ _SHAPES = {
         branch_shapes.View, 4, lambda rows, t, _: f"at multiples of {t}, which the model needs"
     ),
 }
+
+
+__all__ = [
+    "BRANCH_ROWS",
+    "Branch",
+    "Remedy",
+    "SpecialSize",
+    "TwoRegions",
+    "remedy_sample",
+    "sample",
+    "split_submodules",
+]

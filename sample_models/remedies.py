@@ -15,7 +15,7 @@ from torch import nn
 
 from explorer import CompilationConfig, CompiledModel, compile_model
 from sample_models import SampleModel
-from sample_models.branching import BRANCH_ROWS
+from sample_models.branch_shapes import BRANCH_ROWS
 from sample_models.building import for_inference, seeded_weights
 
 

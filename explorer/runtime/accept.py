@@ -209,8 +209,8 @@ def _guard_violation(
     place = f" ({guard.location}: {guard.location.text})" if guard.location else ""
     return GuardViolation(
         f"The captured graph is not right for {given}: it holds only where {guard.text}{place}. It "
-        f"is right for {accepted}. Compile with an example of this size as well, write the test "
-        "with torch.cond, or accept wrong results with guard_policy=GuardPolicy.DROP.",
+        f"is right for {accepted}. Let guard_policy=GuardPolicy.VARIANTS capture a graph for the "
+        "others, write the test with torch.cond, or accept wrong results with GuardPolicy.DROP.",
         guard=guard.text,
         source_line=str(guard.location) if guard.location else None,
         given=given,

@@ -311,8 +311,8 @@ class Runner:
             named = " and ".join(f"{name} = 1" for name in sorted(ones))
             raise GuardViolation(
                 f"The captured graph is not right for {named}: a capture at that size gives "
-                f"another graph ({difference}). Compile a model for that size alone, or accept "
-                "wrong results with guard_policy=GuardPolicy.DROP.",
+                f"another graph ({difference}). Let guard_policy=GuardPolicy.VARIANTS capture one "
+                "for it, or accept wrong results with GuardPolicy.DROP.",
                 guard=" and ".join(f"{name} >= 2" for name in sorted(ones)),
                 given=named,
                 accepted="sizes of at least 2",
