@@ -1,0 +1,98 @@
+"""The pages in docs/ and README.md: links lead somewhere, and what a page shows is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "why_did_my_branch_specialize.md"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+FILE = re.compile(r"`([\w.]+\.py)`[^`]*(?:`[^`]*`[^`]*)?\n\n```python\n(.*?)```", re.DOTALL)
+COMMANDS = re.compile(r"```console\n(.*?)```", re.DOTALL)
+SECONDS = re.compile(r"\d+\.\d+ ?s\b")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def files_of(page: str) -> dict[str, str]:
+    """Name -> source of the files that a page tells its reader to write."""
+    return dict(FILE.findall(page))
+
+
+def commands_of(page: str) -> list[tuple[str, str]]:
+    """(command, what the page shows of its output) in the order of the page."""
+    found = []
+    for block in COMMANDS.findall(page):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            found.append((command, shown))
+    return [each for each in found if "compare.py" not in each[0]]
+
+
+def test_page_has_files_and_commands() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert set(files_of(page)) == {
+        "my_model.py",
+        "symptom.py",
+        "check_target.py",
+        "policies.py",
+        "fixed.py",
+        "test_my_model.py",
+    }
+    assert len(commands_of(page)) == 7
+
+
+def test_function_of_the_comparison_is_the_one_on_the_page() -> None:
+    models = (ROOT / "docs" / "side_by_side" / "models.py").read_text(encoding="utf-8")
+    shown = re.search(r"def nested.*?```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    body = shown[0].removesuffix("```").splitlines()
+    kept = [line for line in models.splitlines() if not line.strip().startswith('"""')]
+    assert "\n".join(body) in "\n".join(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler")
+def test_page_shows_what_happens(tmp_path: Path) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for name, source in files_of(page).items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    for command, shown in commands_of(page):
+        printed = output_of(command, tmp_path).replace(f"{tmp_path}/", "")
+        parts = re.split(r"^\.\.\.$", shown, flags=re.MULTILINE)
+        missing = [part for part in parts if in_one_line(part) not in in_one_line(printed)]
+        assert missing == [], f"{command}\n{printed}"
+
+
+def in_one_line(text: str) -> str:
+    """Without times, and without line breaks, which depend on how long a time is."""
+    return " ".join(SECONDS.sub("_ s", text).split())
+
+
+def output_of(command: str, folder: Path) -> str:
+    """What a command of a page prints; it fails where the page says that the check fails."""
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    done = subprocess.run(
+        command,
+        shell=True,  # as the reader types it
+        cwd=folder,
+        env={**os.environ, "PATH": os.pathsep.join(folders)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    fails = "check_target:make" in command and "--allow" not in command
+    assert done.returncode == int(fails), f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
