@@ -86,7 +86,9 @@ def collect(
         guards=guards,
         runtime_asserts=_assert_records(raw, words),
         value_guards=values,
-        branch_sites=_with_kinds((*reached, *sites.not_reached(reached))),
+        branch_sites=_with_kinds(
+            tuple(sorted((*reached, *sites.not_reached(reached)), key=_in_source_order))
+        ),
         specializations=(*_unified(raw, words, names_of_dim or {}), *_constants(values)),
         evaluations=evaluations,
         unknown=tuple(
@@ -244,8 +246,7 @@ def _branch_sites(
             place = place_of_position(each.asker.position)
             if place is not None:
                 groups.setdefault(place, []).append(each)
-    found = [_site(place, asked, words, record_of) for place, asked in groups.items()]
-    return tuple(sorted(found, key=_in_source_order))
+    return tuple(_site(place, asked, words, record_of) for place, asked in groups.items())
 
 
 def _in_source_order(site: BranchSite) -> tuple[str, int, int]:

@@ -33,7 +33,10 @@ def value_records(
             source = f"{tensor.path}.{kind}"
             found.append(_plain_record(source, f"{source} == {value}", value))
     for name, value in thread_state:
-        found.append(_plain_record(name, f"{name} == {value}", value))
+        is_off = isinstance(value, tuple) and all(each is None for each in value)
+        found.append(
+            _plain_record(name, f"{name} is off" if is_off else f"{name} == {value}", value)
+        )
     return tuple(found)
 
 

@@ -83,6 +83,18 @@ GUARDS = (
     Column("place", "at", kind="code"),
     Column("code", "line", kind="code"),
 )
+_SITES = (
+    Column("place", "at", kind="code"),
+    Column("test", "test", kind="code"),
+    Column("kind", "stands in"),
+    Column("answers", "answered"),
+    Column("recorded_as", "recorded as"),
+)
+_VALUES = (
+    Column("text", "condition", kind="code"),
+    Column("at_run_time", "at run time"),
+    Column("place", "read at", kind="code"),
+)
 _DIFFERENCES = (
     Column("a", "piece", kind="letter"),
     Column("b", "and", kind="letter"),
@@ -129,6 +141,8 @@ def sections(compilation: Compilation, checks: Sequence[Check]) -> list[str]:
         _unique_section(compilation),
         _artifact_section(compilation),
         _guard_section(compilation),
+        _site_section(compilation),
+        _value_section(compilation),
         _graph_section(graph),
         _difference_section(compilation),
         _timing_section(compilation),
@@ -221,7 +235,10 @@ def _artifact_section(compilation: Compilation) -> str:
 
 def guard_rows(compilation: Compilation) -> list[dict[str, Any]]:
     """The conditions on sizes, with file and line in one column."""
-    rows = views.size_guard_rows(compilation)
+    return _with_place(views.size_guard_rows(compilation))
+
+
+def _with_place(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | {"place": f"{row['file']}:{row['line']}" if row["file"] else ""} for row in rows]
 
 
@@ -242,6 +259,27 @@ def _guard_section(compilation: Compilation) -> str:
         "size 0 runs the model as it is."
     )
     return section("guards", "Conditions on sizes", text, table(rows, GUARDS))
+
+
+def _site_section(compilation: Compilation) -> str:
+    rows = _with_place(views.site_rows(compilation))
+    if not rows:
+        return ""
+    text = (
+        "Where the model's source asks about a size, and what the capture answered. One that is "
+        "implied or repeated left no condition; one that was not reached stands on the other side."
+    )
+    return section("tests", "Tests on sizes", text, table(rows, _SITES))
+
+
+def _value_section(compilation: Compilation) -> str:
+    rows = _with_place(views.value_guard_rows(compilation))
+    if not rows:
+        return ""
+    text = "Python values that the graph has as constants."
+    head = counted(len(rows), "condition")
+    shown = details(head, table(rows, _VALUES), is_open=len(rows) <= LONG_TABLE)
+    return section("values", "Conditions on values", text, shown)
 
 
 def _graph_section(graph: dict[str, Any]) -> str:

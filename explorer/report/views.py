@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from explorer.artifacts import Artifact, ArtifactOrigin, InputKind, Piece, PieceKind, UniquePiece
+from explorer.artifacts import (
+    Artifact,
+    ArtifactOrigin,
+    GuardOrigin,
+    InputKind,
+    Piece,
+    PieceKind,
+    UniquePiece,
+)
 from explorer.guards.listing import all_guards, enforcement_of
+from explorer.guards.places import source_between
 from explorer.report.folding import SPLITTING_MARK, Run, fold
 from explorer.report.graph_parts import Naming, is_size
 from explorer.report.graph_view import graph_view
@@ -279,6 +288,28 @@ def size_guard_rows(compilation: Compilation) -> list[Row]:
     return guard_rows(compilation)[:count]
 
 
+def value_guard_rows(compilation: Compilation) -> list[Row]:
+    """The rows of ``guard_rows`` for Python values: arguments, attributes, dtypes, settings."""
+    return [row for row in guard_rows(compilation) if row["origin"] == GuardOrigin.VALUE.value]
+
+
+def site_rows(compilation: Compilation) -> list[Row]:
+    """One row per test in the model's source that depends on sizes, also those not reached."""
+    return [
+        {
+            "file": short_path(site.location.file),
+            "line": site.location.line,
+            "column": site.location.column,
+            "test": source_between(site.location),
+            "kind": site.kind.value,
+            "answers": ", ".join(str(answer) for answer in site.answers),
+            "recorded_as": site.recorded_as.value,
+            "text": site.text,
+        }
+        for site in compilation.captured.branch_sites
+    ]
+
+
 def timing_rows(compilation: Compilation) -> list[Row]:
     """One row per step: wall seconds, and whether its result was taken from before."""
     return [
@@ -372,6 +403,7 @@ __all__ = [
     "range_text",
     "ranges_text",
     "rewrite_rows",
+    "site_rows",
     "size_guard_rows",
     "sizes_text",
     "skipped_rows",
@@ -379,4 +411,5 @@ __all__ = [
     "strip_cells",
     "strip_runs",
     "timing_rows",
+    "value_guard_rows",
 ]

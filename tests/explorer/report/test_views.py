@@ -70,6 +70,18 @@ def test_guard_rows_have_values_and_static_dims(branch) -> None:
     )
 
 
+def test_site_rows_say_what_was_asked_and_answered(branch) -> None:
+    (row,) = views.site_rows(branch)
+    assert row["test"] == "x.shape[0] == BRANCH_ROWS" and row["text"] == "n == 4"
+    assert (row["kind"], row["answers"], row["recorded_as"]) == ("if", "False", "guard")
+
+
+def test_value_rows_are_the_conditions_on_values(branch) -> None:
+    rows = views.value_guard_rows(branch)
+    assert {row["origin"] for row in rows} == {"value"}
+    assert "x.dtype == torch.float32" in {row["text"] for row in rows}
+
+
 def test_timing_rows_have_the_steps_in_order(toy) -> None:
     steps = [row["step"] for row in views.timing_rows(toy)]
     assert steps == ["capture", "normalise", "split", "dedupe", "compile", "plan"]
@@ -120,6 +132,8 @@ def test_frames_have_a_row_per_thing(toy) -> None:
         views.artifact_rows,
         views.skipped_rows,
         views.guard_rows,
+        views.site_rows,
+        views.value_guard_rows,
         views.timing_rows,
         views.rewrite_rows,
         views.input_rows,
