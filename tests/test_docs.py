@@ -76,6 +76,17 @@ def test_page_shows_what_happens(tmp_path: Path) -> None:
         assert missing == [], f"{command}\n{printed}"
 
 
+@pytest.mark.slow
+def test_readme_shows_what_the_check_says() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(.*?)\n\.\.\.\n```", readme, re.DOTALL)
+    assert shown is not None
+    command = [sys.executable, "-c", "import sys; from explorer.cli import main; sys.exit(main())"]
+    command += ["check", "sample_models.branching:sample", "--no-try"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert in_one_line(shown[1]) in in_one_line(printed), printed
+
+
 def in_one_line(text: str) -> str:
     """Without times, and without line breaks, which depend on how long a time is."""
     return " ".join(SECONDS.sub("_ s", text).split())
