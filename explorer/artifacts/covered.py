@@ -78,7 +78,12 @@ class Coverage:
         """One line."""
         missing = f", {len(self.uncovered)} not covered" if self.uncovered else ""
         fails = f", eager fails at {self.failing_points:,}" if self.failing_points else ""
+        verb = "covers" if self.graphs == 1 else "cover"
         return (
-            f"{self.graphs} graphs cover {self.coverage}{fails}{missing}; "
-            f"{self.captures} captures, {self.seconds:.1f} s"
+            f"{_counted(self.graphs, 'graph')} {verb} {self.coverage}{fails}{missing}; "
+            f"{_counted(self.captures, 'capture')}, {self.seconds:.1f} s"
         )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
