@@ -87,9 +87,12 @@ class Variants:
         self.size_one = SizeOneCaptures(self._config)
         self._captures = 1
         self._lock = threading.RLock()
-        self._variants: tuple[Variant, ...] = ()
-        self._table = VariantTable(request, (), 0)
+        self._now: tuple[tuple[Variant, ...], VariantTable] = ((), VariantTable(request, (), 0))
         self._replace((Variant(self._shared(first), None),))
+
+    @property
+    def _variants(self) -> tuple[Variant, ...]:
+        return self._now[0]
 
     @property
     def runners(self) -> tuple[Runner, ...]:
@@ -121,8 +124,8 @@ class Variants:
             GuardViolation: something about an input that no capture would take.
             ExplorerError: the model cannot be captured for this call.
         """
-        variants = self._variants
-        for position in self._table.candidates(args, kwargs):
+        variants, table = self._now
+        for position in table.candidates(args, kwargs):
             runner = variants[position].runner
             if runner.is_empty:
                 self._run_eagerly_if_fits(runner, args, kwargs)
@@ -217,8 +220,7 @@ class Variants:
         table = VariantTable(self.request, captured, self._config.max_size)
         for position, each in enumerate(variants):
             each.runner.variant = position
-        # The table first: a reader that sees it before the variants finds fewer, not wrong ones.
-        self._variants, self._table = variants, table
+        self._now = (variants, table)  # in one go: a call in another thread reads both
 
     def _limit_reached(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> VariantsLimit:
         culprit = _commonest_guard([each.runner.captured for each in self._variants])
