@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from explorer.artifacts import SourceLocation
+from explorer.artifacts import NormalisedGraph, SourceLocation
 from explorer.artifacts.covered import Coverage
 from explorer.artifacts.diagnosed import Diagnosis, FixTrial
 from explorer.config import CompilationConfig, GuardPolicy
-from explorer.errors import ExplorerError, SpecializedDim
+from explorer.errors import ExplorerError, SpecializedDim, VariantsLimit
 from explorer.guards.allowed import matching, names_of_place
 from explorer.guards.answers import LARGEST_ANSWERED_SIZE
 from explorer.guards.diagnosis import Wishes, diagnose_graph, patient_of
@@ -35,6 +35,7 @@ class CheckResult:
         diagnosis: of the captured graph; None when there is none.
         fixed_dim: why there is no graph: the model made a dynamic dim a constant.
         coverage: which graphs serve which sizes, under VARIANTS.
+        limit: why not every graph was made: it would have been more than ``variants_limit``.
         trials: fixes that were tried although there is no graph.
         allowed: whether the fixed dim is what the author allows.
         unmatched: what the author allows and was not found, where there is no graph.
@@ -45,6 +46,7 @@ class CheckResult:
     diagnosis: Diagnosis | None = None
     fixed_dim: SpecializedDim | None = None
     coverage: Coverage | None = None
+    limit: VariantsLimit | None = None
     trials: tuple[FixTrial, ...] = ()
     allowed: bool = False
     unmatched: tuple[str, ...] = ()
@@ -55,6 +57,8 @@ class CheckResult:
         """Whether every size is covered, and nothing was specialized that is not allowed."""
         if self.fixed_dim is not None:
             return self.allowed
+        if self.limit is not None:
+            return False
         if self.coverage is not None:
             return self.coverage.is_complete
         return self.diagnosis is not None and self.diagnosis.is_clean
@@ -68,6 +72,8 @@ class CheckResult:
             lines.append(self.diagnosis.report())
         if self.coverage is not None:
             lines += ["", f"VARIANTS    {self.coverage.summary()}", *_region_lines(self.coverage)]
+        if self.limit is not None:
+            lines += ["", *wrapped(f"VARIANTS    {self.limit}", indent="", hanging=" " * 12)]
         verdict = "passed" if self.passed else "FAILED: see above"
         return "\n".join([*lines, "", f"{clean(self.name)}: {verdict}"])
 
@@ -124,21 +130,36 @@ def check_target(
     except SpecializedDim as error:
         result = _fixed(session.request, config, error, wishes=wishes, fix=fix)
     else:
-        normalised = unique.split.normalised
-        if config.guard_policy is GuardPolicy.VARIANTS:
-            # The other graphs are made, so there is nothing to be tried for.
-            diagnosis = diagnose_graph(normalised, config, replace(wishes, try_fixes=False))
-            coverage = session.model().cover(
-                wishes.domain, progress=wishes.progress, cancel=wishes.cancel
-            )
-        else:
-            diagnosis, coverage = diagnose_graph(normalised, config, wishes), None
-        if fix is not None:
-            patient = patient_of(diagnosis.audit, normalised.captured, config, diagnosis.findings)
-            trial = _authors(patient, fix, config)
-            diagnosis = replace(diagnosis, trials=(trial, *diagnosis.trials))
-        result = CheckResult(target.name, diagnosis, coverage=coverage)
+        result = _checked(session, unique.split.normalised, config, wishes=wishes, fix=fix)
     return replace(result, name=target.name, seconds=time.perf_counter() - started)
+
+
+def _checked(
+    session: Session,
+    normalised: NormalisedGraph,
+    config: CompilationConfig,
+    *,
+    wishes: Wishes,
+    fix: CompileTarget | None,
+) -> CheckResult:
+    """The diagnosis of a graph; under VARIANTS the other graphs as well."""
+    is_variants = config.guard_policy is GuardPolicy.VARIANTS
+    # Under VARIANTS the other graphs are made, so there is nothing to be tried for.
+    asked = replace(wishes, try_fixes=wishes.try_fixes and not is_variants)
+    diagnosis = diagnose_graph(normalised, config, asked)
+    if fix is not None:
+        patient = patient_of(diagnosis.audit, normalised.captured, config, diagnosis.findings)
+        trial = _authors(patient, fix, config)
+        diagnosis = replace(diagnosis, trials=(trial, *diagnosis.trials))
+    result = CheckResult("", diagnosis)
+    if not is_variants:
+        return result
+    model = session.model()
+    try:
+        coverage = model.cover(wishes.domain, progress=wishes.progress, cancel=wishes.cancel)
+    except VariantsLimit as error:
+        return replace(result, limit=error)
+    return replace(result, coverage=coverage)
 
 
 def _authors(patient: Patient, fix: CompileTarget, config: CompilationConfig) -> FixTrial:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +13,7 @@ from explorer.errors import ExplorerError
 from explorer.example_inputs import copied
 from explorer.guards.eager import inputs_at_point, random_state_kept
 from explorer.model_state import ModelState
-from explorer.results import Seen, judge, see
+from explorer.results import Judgement, Seen, judge, see
 
 LARGEST_ANSWERED_SIZE = 8192
 """At larger sizes nothing is run: eager attention needs gigabytes there."""
@@ -105,7 +107,14 @@ class EagerResult:
             state.restore()
         found = judge(self._seen, given)
         kind = AnswerKind.SAME if found.is_equal else AnswerKind.WRONG
-        return Answer(self.sizes, kind, found.problem, found.largest)
+        return Answer(self.sizes, kind, found.problem, _largest(found))
+
+
+def _largest(found: Judgement) -> float | None:
+    """The largest difference; a number beside an infinity is infinitely far from it."""
+    if found.largest is None or found.largest < sys.float_info.max:
+        return found.largest
+    return math.inf
 
 
 def said(error: Exception) -> str:

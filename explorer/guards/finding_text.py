@@ -12,6 +12,7 @@ from explorer.guards.places import source_between
 from explorer.guards.whole_tests import place_of_test
 from explorer.report.wording import counted, listed, place_text
 
+_SHORTEST_CODE = 40
 _WRONG = (AnswerKind.WRONG, AnswerKind.RAISES)
 
 
@@ -23,20 +24,20 @@ def finding_lines(diagnosis: Diagnosis, finding: Finding) -> list[str]:
         _affected(diagnosis.audit, finding),
         _hidden(finding),
     ]
-    return [_title(finding), *(line for text in texts if text for line in wrapped(text))]
+    return [*_title(finding), *(line for text in texts if text for line in wrapped(text))]
 
 
-def _title(finding: Finding) -> str:
-    allowed = "   (allowed)" if finding.is_allowed else ""
+def _title(finding: Finding) -> list[str]:
+    """The kind, the place and the code on one line; on two where the path is long."""
     reads = "".join(f"   {name} = {source}" for name, source in _names_of_sources(finding).items())
-    place = place_text(finding.location)
-    begin = one_line(
-        f"{finding.kind.value.upper()}   {place}" if place else finding.kind.value.upper()
-    )
-    end = one_line(allowed + reads)
+    kind, place = finding.kind.value.upper(), place_text(finding.location)
+    begin = f"{kind}   {place}" if place else kind
+    end = one_line(f"{'   (allowed)' if finding.is_allowed else ''}{reads}")
     code = finding.location.text if finding.location else finding.violations[0].guard.text
     room = WIDTH - len(begin) - len(end) - 3
-    return f"{begin}   {one_line(code, max(room, 20))}{end}"
+    if room >= min(_SHORTEST_CODE, len(code)):
+        return [f"{one_line(begin)}   {one_line(code, room)}{end}"]
+    return [one_line(f"{begin}{end}"), f"  {one_line(code, WIDTH - 2)}"]
 
 
 def _names_of_sources(finding: Finding) -> Mapping[str, str]:
