@@ -61,6 +61,7 @@ def assert_covers(
         AssertionError: with the diagnosis: line, sizes, what the graph returns there, fixes.
         ExplorerError: the model cannot be captured, or a size or name does not fit.
     """
+    __tracebackhide__ = True  # pytest then shows the line of the test and the diagnosis
     name = getattr(model, "__name__", None) or type(model).__name__
     target = CompileTarget(
         name,

@@ -63,6 +63,35 @@ def test_function_of_the_comparison_is_the_one_on_the_page() -> None:
     assert "\n".join(body) in "\n".join(kept)
 
 
+def compared(*options: str) -> str:
+    """What the comparison prints."""
+    command = [sys.executable, str(ROOT / "docs" / "side_by_side" / "compare.py"), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_comparison_says_that_tlparse_was_not_run() -> None:
+    assert "tlparse: NOT RUN" in compared("--only", "tlparse", "--tlparse", "no-such-program")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler")
+def test_comparison_shows_what_the_page_says_of_explorer() -> None:
+    printed = compared("--only", "explorer")
+    for text in (
+        "right for    2-3, 5-32 (30 sizes), and 1 by a capture of its own",
+        "wrong at     4, 33-8192 (8,161 sizes)",
+        "5 graphs picked by a table of sizes",
+        "DROP: 600 rows: x * 7",
+        "CHECK: 600 rows: GuardViolation",
+        "VARIANTS: 600 rows: x * 3",
+        "line 37: n > 10: (True,), implied",
+        "line 39: n > 64: (True,), cached",
+        "artifact A 1–4096: (64 * n) > 4096, ",
+        "_inductor/codegen/cpp.py",
+    ):
+        assert text in printed, f"{text}\n{printed}"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler")
 def test_page_shows_what_happens(tmp_path: Path) -> None:
