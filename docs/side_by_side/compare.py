@@ -25,7 +25,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-WIDTH = 170
+WIDTH = 190
+REMARK = re.compile(
+    r"\(user code shown is first use of this value.*?mark_unbacked\(tensor, dim\)\)"
+)
 EXAMPLE, OTHER = 10, 600
 
 # ------------------------------------------------- what runs under torch's tools, in a new process
@@ -140,7 +143,8 @@ def show(text: str, *patterns: str) -> None:
         line for line in text.splitlines() if not patterns or re.search("|".join(patterns), line)
     ]
     for line in found:
-        line = re.sub(r"^[IVW]\d{4} [\d:.]+ \d+ ", "", line)
+        line = re.sub(r"^[IVW]\d{4} [\d:.]+ \d+ torch/[\w/]+\.py:\d+\] ", "", line)
+        line = REMARK.sub("(user code shown is first use ... 0/1 specialization ...)", line)
         line = re.sub(r", for more info run with .*", "", line)
         line = re.sub(r"(?<![\w.])[\w/.-]*/(?=(models|compare)\.py)", "", line)
         line = re.sub(r"[\w/.-]*/site-packages/", "", line)
