@@ -52,7 +52,7 @@ class Layers(nn.Module):
         return x
 
 
-def labels(result: SplitGraph, dispatch: str | None = "x_0", **options: bool) -> list[str]:
+def labels(result: SplitGraph, dispatch: str | None = "x_0", **options: Any) -> list[str]:
     """The unique ids of the compiled pieces, in order."""
     unique = dedupe(result, dispatch=dispatch, **options)
     return [piece.unique_id for piece in unique.pieces if piece.unique_id is not None]
