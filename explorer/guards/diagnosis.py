@@ -37,6 +37,7 @@ from explorer.config import CompilationConfig
 from explorer.guards.allowed import matching, names_of_input, names_of_test
 from explorer.guards.answers import LARGEST_ANSWERED_SIZE, answer_of_graph
 from explorer.guards.audit import audit as audit_graph
+from explorer.guards.eager import random_state_kept
 from explorer.guards.op_traps import fake_guard_traps
 from explorer.guards.predicate_traps import cond_predicate_traps, cond_side_traps
 from explorer.guards.sides import sides_of
@@ -95,7 +96,11 @@ def diagnose_graph(
         ConfigError: a domain that does not fit.
         Cancelled: somebody asked to stop.
     """
-    wishes = wishes or Wishes()
+    with random_state_kept():  # the author's make_inputs may draw numbers, and the model warn
+        return _diagnosed(normalised, config, wishes or Wishes())
+
+
+def _diagnosed(normalised: NormalisedGraph, config: CompilationConfig, wishes: Wishes) -> Diagnosis:
     audit = audit_graph(normalised, config, wishes.domain)
     captured = normalised.captured
     findings = _findings(audit, captured, wishes.allow)

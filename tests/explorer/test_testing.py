@@ -29,6 +29,13 @@ MODELS = cell(
             return x * 2
         return x * 3 if x.shape[0] > 30 else x + 1
 
+    def holes(x):
+        if x.shape[0] == 4:
+            return x * 2
+        if x.shape[0] == 9:
+            raise ValueError("nine")
+        return x * 3 if x.shape[0] == 10 else x + 1
+
     def grouped(x):
         return x.view(-1, 4, 3).sum(1)
 
@@ -106,6 +113,27 @@ def test_listed_sizes_and_what_is_allowed_go_together() -> None:
     _assert_covers("two", sizes=[3, 4, 30], allow=["n != 4"])
     with pytest.raises(AssertionError):
         _assert_covers("two", sizes=[3, 4, 31], allow=["n != 4"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "allow", "covered"),
+    [
+        ([3, 20], [], True),
+        ([3, 4, 20], [], False),
+        ([3, 4, 20], ["n != 4"], True),
+        ([3, 4, 10, 20], ["n != 4"], False),
+        ([3, 9, 20], [], True),
+        ([3, 9, 10], [], False),
+    ],
+)
+def test_what_is_wrong_between_listed_sizes_does_not_count(
+    sizes: list[int], allow: list[str], covered: bool
+) -> None:
+    if covered:
+        _assert_covers("holes", sizes=sizes, allow=allow)
+    else:
+        with pytest.raises(AssertionError, match="is not covered at all sizes"):
+            _assert_covers("holes", sizes=sizes, allow=allow)
 
 
 def test_an_int_argument_has_to_be_allowed_or_varied() -> None:

@@ -164,7 +164,7 @@ def helper(x: torch.Tensor) -> torch.Tensor:
 
 
 class Drawing(nn.Module):
-    """It counts, draws random numbers and warns; its branch stands in another function."""
+    """It counts and draws random numbers; its branch stands in another function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -203,8 +203,18 @@ def _same(first: Any, second: Any) -> bool:
 def test_nothing_stays_changed(mode: Callable[[], Any], recwarn: pytest.WarningsRecorder) -> None:
     torch.manual_seed(3)
     model = Drawing().eval()
-    dims = {"x": {0: "n"}}
-    compilation = compiled(model, filled(6, 3), config=CONFIG, dynamic_arg_dims=dims).compilation
+
+    def make_inputs(sizes: Any) -> Any:
+        warnings.warn("inputs are made", UserWarning, stacklevel=1)
+        return (torch.randn(sizes["n"], 3) + random.random() + np.random.rand(),), {}
+
+    compilation = compiled(
+        model,
+        filled(6, 3),
+        config=CONFIG,
+        dynamic_arg_dims={"x": {0: "n"}},
+        make_inputs=make_inputs,
+    ).compilation
     recwarn.clear()
     with mode():
         before = _state(model)
