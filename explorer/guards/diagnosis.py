@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, zip_longest
+from dataclasses import dataclass, field
 
 import numpy as np
-import sympy
 
 from explorer.artifacts import (
-    BranchSite,
     CapturedGraph,
-    GuardOrigin,
     NormalisedGraph,
-    SiteKind,
     Specialization,
     SpecializationReason,
 )
 from explorer.artifacts.audited import (
-    EagerOutcome,
     GuardAudit,
     PointState,
-    SignatureGroup,
-    Violation,
 )
 from explorer.artifacts.diagnosed import (
     Answer,
@@ -34,33 +26,19 @@ from explorer.artifacts.diagnosed import (
     FixTrial,
 )
 from explorer.config import CompilationConfig
-from explorer.guards.allowed import matching, names_of_input, names_of_test
+from explorer.guards.allowed import matching, names_of_input
 from explorer.guards.answers import LARGEST_ANSWERED_SIZE, answer_of_graph
 from explorer.guards.audit import audit as audit_graph
+from explorer.guards.diagnosis_findings import findings_of, names_of_finding, working_points
 from explorer.guards.eager import random_state_kept
 from explorer.guards.op_traps import fake_guard_traps
 from explorer.guards.predicate_traps import cond_predicate_traps, cond_side_traps
-from explorer.guards.sides import sides_of
 from explorer.guards.trials import Patient, try_fixes
-from explorer.guards.whole_tests import answer_of_statement
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.size_range import SizeRange
 
-_MOST_ANSWERS = 3
-_MOST_RUNS = 16
 _MOST_CHECKED = 8
 _MOST_KEPT = 4
-
-_KINDS = {
-    GuardOrigin.BRANCH: FindingKind.BRANCH,
-    GuardOrigin.ASSERT: FindingKind.CHECK,
-    GuardOrigin.TORCH_CHECK: FindingKind.CHECK,
-    GuardOrigin.INT_SPECIALIZATION: FindingKind.INT,
-    GuardOrigin.OPERATOR: FindingKind.OPERATOR,
-    GuardOrigin.ZERO_ONE: FindingKind.FRAMEWORK,
-    GuardOrigin.RANGE: FindingKind.FRAMEWORK,
-    GuardOrigin.VALUE: FindingKind.VALUE,
-}
 
 
 @dataclass(frozen=True)
@@ -103,7 +81,7 @@ def diagnose_graph(
 def _diagnosed(normalised: NormalisedGraph, config: CompilationConfig, wishes: Wishes) -> Diagnosis:
     audit = audit_graph(normalised, config, wishes.domain)
     captured = normalised.captured
-    findings = _findings(audit, captured, wishes.allow)
+    findings = findings_of(audit, captured, wishes.allow)
     trials: tuple[FixTrial, ...] = ()
     if wishes.try_fixes and any(not each.is_allowed and each.points for each in findings):
         patient = patient_of(audit, captured, config, findings)
@@ -123,9 +101,9 @@ def diagnosis_of(
     allow: Sequence[str] = (),
 ) -> Diagnosis:
     """The diagnosis of an audit that is there already."""
-    found = findings if findings is not None else _findings(audit, captured, allow)
+    found = findings if findings is not None else findings_of(audit, captured, allow)
     checked, mismatches = _checked(audit, captured)
-    used = {token for each in found for token in matching(_names(each), allow)}
+    used = {token for each in found for token in matching(names_of_finding(each), allow)}
     used |= {
         token
         for each in captured.specializations
@@ -171,7 +149,7 @@ def patient_of(
         sizes
         for group in audit.groups
         if not allowed & set(group.signature)
-        for sizes in _working(group)
+        for sizes in working_points(group)
     ]
     points += [each.sizes for finding in open_ones for each in finding.answers if not allowed]
     branches = [
@@ -194,117 +172,7 @@ def _example(captured: CapturedGraph) -> dict[str, int]:
     return {name: int(size) for name, size in captured.hints.items()}
 
 
-# ----------------------------------------------------------------------------------------- findings
-
-
-def _findings(
-    audit: GuardAudit, captured: CapturedGraph, allow: Sequence[str]
-) -> tuple[Finding, ...]:
-    groups: dict[object, list[Violation]] = {}
-    for violation in audit.violations:
-        key = violation.site or violation.guard.text
-        groups.setdefault(key, []).append(violation)
-    found = [_finding(audit, captured, tuple(group), allow) for group in groups.values()]
-    return tuple(sorted(found, key=lambda each: (each.is_allowed, -each.points)))
-
-
-def _finding(
-    audit: GuardAudit,
-    captured: CapturedGraph,
-    violations: tuple[Violation, ...],
-    allow: Sequence[str],
-) -> Finding:
-    first = violations[0]
-    location = first.site
-    site = next((s for s in captured.branch_sites if s.location == location), None)
-    kind = _KINDS.get(first.guard.origin, FindingKind.OTHER)
-    if kind is FindingKind.FRAMEWORK:
-        site = _decided_by_assumption(captured, first.example)
-        if site is not None:
-            kind, location = FindingKind.BRANCH, site.location
-    if site is not None and site.kind is SiteKind.WHILE:
-        kind = FindingKind.LOOP
-    frozen, other = _sides(site, captured.branch_sites)
-    finding = Finding(
-        kind=kind,
-        violations=violations,
-        site=site,
-        location=location,
-        frozen=frozen,
-        other=other,
-        points=_points(audit, violations),
-        answers=_answers(audit, captured, violations),
-        hidden=tuple(s for s in captured.branch_sites if s.behind and s.behind == location),
-    )
-    if matching(_names(finding), allow):
-        return replace(finding, is_allowed=True)
-    return finding
-
-
-def _decided_by_assumption(captured: CapturedGraph, sizes: Mapping[str, int]) -> BranchSite | None:
-    """The first test that has another answer at some sizes, though it left no condition behind."""
-    values = {
-        symbol: sympy.Integer(sizes[size.name])
-        for size in captured.sizes
-        if size.name in sizes
-        for symbol in (size.symbol, *size.torch_symbols)
-    }
-    for site in captured.branch_sites:
-        asked = [sympy.sympify(each).xreplace(values) for each in site.expressions]
-        known = {bool(each) for each in asked if each in (sympy.true, sympy.false)}
-        if not site.guards and site.kind is not SiteKind.INT and known - set(site.answers):
-            return site
-    return None
-
-
-def _names(finding: Finding) -> set[str]:
-    return names_of_test(finding.violations, finding.site, finding.location)
-
-
-def _points(audit: GuardAudit, violations: tuple[Violation, ...]) -> int:
-    """How many points some conditions rule out together; of several dims, the most of one."""
-    if len(audit.dimensions) == 1 and all(each.intervals for each in violations):
-        sizes = {size for each in violations for a, b in each.intervals for size in range(a, b + 1)}
-        return len(sizes)  # ruled out by several, counted once
-    return max(each.points for each in violations)
-
-
-def _sides(site: BranchSite | None, every: tuple[BranchSite, ...]) -> tuple[str, str]:
-    """What the frozen side of a branch does, and the other one; empty when it is not known."""
-    if site is None or site.kind in (SiteKind.INT, SiteKind.WHILE):
-        return "", ""
-    sides, answer = sides_of(site.location), answer_of_statement(site, every)
-    if sides is None or answer is None:
-        return "", ""
-    return sides.of(answer), sides.of(not answer)
-
-
-def _answers(
-    audit: GuardAudit, captured: CapturedGraph, violations: tuple[Violation, ...]
-) -> tuple[Answer, ...]:
-    """What the graph returns at points that these conditions rule out, wrong answers first.
-
-    Conditions stand in the order of their tests: where an earlier one does not hold either, the
-    model takes another way before it comes to this test.
-    """
-    indices = {each.index for each in violations}
-    groups = [group for group in audit.groups if indices & set(group.signature)]
-    first = [group for group in groups if min(group.signature) in indices]
-    probes = [_working(group) for group in first or groups]
-    points = list(chain.from_iterable(zip_longest(*probes)))
-    found: list[Answer] = []
-    wrong: list[Answer] = []
-    for sizes in [p for p in points if p is not None] or [each.example for each in violations]:
-        if len(wrong) == _MOST_ANSWERS or len(found) == _MOST_RUNS:
-            break
-        found.append(answer_of_graph(captured, sizes))
-        wrong += [found[-1]] if found[-1].kind in (AnswerKind.WRONG, AnswerKind.RAISES) else []
-    others = [each for each in found if each not in wrong]
-    return (*wrong, *others[: 1 if wrong else _MOST_ANSWERS])
-
-
-def _working(group: SignatureGroup) -> list[Mapping[str, int]]:
-    return [probe.sizes for probe in group.probes if probe.outcome is EagerOutcome.WORKS]
+# ----------------------------------------------------------------------- where the graph is right
 
 
 def _checked(
