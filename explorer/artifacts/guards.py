@@ -163,6 +163,7 @@ class SpecializationReason(Enum):
     HINT_WAS_ONE = "the example had size 1"
     PYTHON_VALUE = "Python value"
     UNIFIED = "two dims must be equal"
+    FIXED = "the graph is for this size only"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 
 from explorer import example_inputs
-from explorer.artifacts import CapturedGraph
+from explorer.artifacts import (
+    CapturedGraph,
+    SourceLocation,
+    Specialization,
+    SpecializationReason,
+)
 from explorer.config import CompilationConfig
 from explorer.errors import ExplorerError, SpecializedDim
 from explorer.guards.conditions import Conditions
@@ -67,9 +72,10 @@ def capture_fixing(request: CaptureRequest, config: CompilationConfig) -> Captur
     leaves, dims = named_dims(request)
     shapes = {leaf.path: leaf.tensor.shape for leaf in leaves}
     fixed = dict(request.fixed_dims)
+    made: list[Specialization] = []
     while True:
         try:
-            return capture(dataclasses.replace(request, fixed_dims=dict(fixed)), config)
+            captured = capture(dataclasses.replace(request, fixed_dims=dict(fixed)), config)
         except SpecializedDim as error:
             name = next((d.name for d in dims if (d.path, d.dim) == (error.path, error.dim)), None)
             more = {
@@ -80,6 +86,16 @@ def capture_fixing(request: CaptureRequest, config: CompilationConfig) -> Captur
             if not more:
                 raise
             fixed |= more
+            made.append(_fixed_by(error, more))
+        else:
+            known = (*captured.specializations, *made)
+            return dataclasses.replace(captured, specializations=known)
+
+
+def _fixed_by(error: SpecializedDim, dims: Mapping[tuple[str, int], int]) -> Specialization:
+    place = error.location if isinstance(error.location, SourceLocation) else None
+    source, size = f"{error.path}.size({error.dim})", next(iter(dims.values()))
+    return Specialization(source, size, SpecializationReason.FIXED, location=place)
 
 
 def request_of_call(

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from explorer.artifacts import CapturedGraph, GuardRecord
+from explorer.artifacts import CapturedGraph
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig
 from explorer.counters import counters
@@ -30,6 +29,7 @@ from explorer.guards.variants import (
 )
 from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variant_table import VariantTable
+from explorer.runtime.variants_limit import too_many
 from explorer.stages.capture import CaptureRequest
 
 logger = logging.getLogger("explorer")
@@ -223,20 +223,8 @@ class Variants:
         self._now = (variants, table)  # in one go: a call in another thread reads both
 
     def _limit_reached(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> VariantsLimit:
-        culprit = _commonest_guard([each.runner.captured for each in self._variants])
         sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
-        named = ", ".join(f"{name} = {size}" for name, size in sizes.items())
-        made_by = ""
-        if culprit is not None:
-            place = f" at {culprit.location}: {culprit.location.text}" if culprit.location else ""
-            made_by = f" Most of them come from {culprit.text}{place}."
-        return VariantsLimit(
-            f"{named or 'This call'} needs another captured graph, and there are "
-            f"{len(self._variants)} already (variants_limit).{made_by} Make that line independent "
-            "of the size or value, or raise variants_limit.",
-            guard=culprit.text if culprit else "",
-            source_line=str(culprit.location) if culprit and culprit.location else None,
-        )
+        return too_many(sizes, [each.runner.captured for each in self._variants])
 
 
 def _with_another(variants: tuple[Variant, ...], runner: Runner) -> tuple[Variant, ...]:
@@ -276,25 +264,3 @@ def _tensors(runner: Runner) -> list[tuple[Any, ...]]:
         (each.path, each.dtype, each.device, len(each.shape))
         for each in runner.captured.user_inputs
     ]
-
-
-def _commonest_guard(captured: list[CapturedGraph]) -> GuardRecord | None:
-    """The condition whose line made most of the captures necessary."""
-    found: Counter[object] = Counter()
-    record_of: dict[object, GuardRecord] = {}
-    for graph in captured:
-        guards = [*graph.guards, *(g for g in graph.value_guards if g.expression is not None)]
-        for guard in {str(g.location or g.sources): g for g in guards if not g.is_bound}.values():
-            key = str(guard.location or guard.sources)
-            found[key] += 1
-            record_of.setdefault(key, guard)
-    fixed = [line for graph in captured for line in _fixing_lines(graph)]
-    found.update(fixed)
-    return record_of.get(found.most_common(1)[0][0]) if found else None
-
-
-def _fixing_lines(captured: CapturedGraph) -> list[object]:
-    """A static graph has no conditions; the line that fixed it is among its tests."""
-    if not fixed_sizes(captured):
-        return []
-    return [str(site.location) for site in captured.branch_sites[:1]]

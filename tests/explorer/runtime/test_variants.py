@@ -295,6 +295,15 @@ def test_the_limit_names_the_line_that_makes_the_captures() -> None:
     assert torch.equal(model(rows(25)), unrolled(rows(25)))
 
 
+def test_the_limit_names_the_line_of_graphs_for_one_size_each() -> None:
+    model = compiled(by_key, rows(4), config=VARIANTS.replace(variants_limit=3))
+    with pytest.raises(VariantsLimit, match=r"by_key|x\.shape\[0\], 100") as raised:
+        for size in range(2, 9):
+            model(rows(size))
+    assert raised.value.guard.startswith("x.size(0) == ")
+    assert raised.value.source_line is not None and "test_variants.py" in raised.value.source_line
+
+
 def one_side_is_empty(x: torch.Tensor) -> torch.Tensor:
     return x if x.shape[0] == 4 else x * 2
 
