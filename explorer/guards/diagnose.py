@@ -138,11 +138,32 @@ def _beside(diagnosis: Diagnosis) -> list[str]:
     lines += [line for each in diagnosis.traps for line in wrapped(f"Trap: {each}")]
     lines += _groups(audit)
     lines += _checked(diagnosis)
+    lines += _second_look(audit)
     for each in diagnosis.mismatches:
         lines += wrapped(f"MISMATCH where the conditions hold: {answer_text(each)}.")
     for token in diagnosis.unmatched:
         lines += wrapped(f"Allowed, but nothing of that name was found: {token}")
     return lines
+
+
+def _second_look(audit: GuardAudit) -> list[str]:
+    """Where the questions of the trace and the conditions that were kept of them disagree."""
+    replay, parts = audit.replay, []
+    if replay is None or replay.agrees:
+        return []
+    if replay.stricter_points:
+        sizes = f" ({intervals_text(replay.stricter)})" if replay.stricter else ""
+        parts.append(
+            f"otherwise at {counted(replay.stricter_points, 'point')} that the conditions accept"
+            f"{sizes}"
+        )
+    if replay.laxer_points:
+        sizes = f" ({intervals_text(replay.laxer)})" if replay.laxer else ""
+        parts.append(f"alike at {counted(replay.laxer_points, 'point')} that they rule out{sizes}")
+    return wrapped(
+        f"A second look: the questions of the trace would be answered {', and '.join(parts)}. "
+        "It changes nothing above."
+    )
 
 
 def _specialization_text(each: Specialization) -> str:

@@ -59,7 +59,9 @@ def test_a_condition_that_the_list_forgot_is_shown_and_changes_nothing() -> None
     assert found.replay is not None
     assert found.replay.stricter == ((7, 7),)
     assert found.replay.laxer == ()
-    assert "otherwise at 1 valid points" in found.report()
+    text = " ".join(found.report().split())
+    assert "answered otherwise at 1 point that the conditions accept (7)" in text
+    assert "A second look" not in whole.report()
 
 
 def test_what_the_conditions_reject_for_no_question_is_laxer() -> None:
