@@ -29,10 +29,12 @@ from explorer.config import CompilationConfig
 from explorer.guards.allowed import matching, names_of_input
 from explorer.guards.answers import LARGEST_ANSWERED_SIZE, answer_of_graph
 from explorer.guards.audit import audit as audit_graph
+from explorer.guards.cond_traps import cond_graph_traps
 from explorer.guards.diagnosis_findings import findings_of, names_of_finding, working_points
 from explorer.guards.eager import random_state_kept
 from explorer.guards.op_traps import fake_guard_traps
 from explorer.guards.predicate_traps import cond_predicate_traps, cond_side_traps
+from explorer.guards.trap import Trap
 from explorer.guards.trials import Patient, try_fixes
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.size_range import SizeRange
@@ -119,6 +121,7 @@ def diagnosis_of(
             *cond_predicate_traps(captured.branch_sites, captured.guards),
             *cond_side_traps(captured.guards),
             *fake_guard_traps(captured.guards),
+            *(str(trap) for trap in _traps_of_backend(captured, config)),
         ),
         trials=trials,
         checked=checked,
@@ -219,3 +222,8 @@ def _not_allowed(
         if not matching(names_of_input(each), allow)
         and not (each.reason is SpecializationReason.PYTHON_VALUE and each.source in audit.domain)
     )
+
+
+def _traps_of_backend(captured: CapturedGraph, config: CompilationConfig) -> tuple[Trap, ...]:
+    """What is captured without an error and that Inductor cannot compile."""
+    return cond_graph_traps(captured.graph) if config.backend == "inductor" else ()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from explorer import ConfigError, Diagnosis, SizeRange
+from explorer import ConfigError, Diagnosis, Session, SizeRange
 from explorer.artifacts import AuditStatus
 from explorer.artifacts.diagnosed import AnswerKind, FindingKind
 from explorer.guards.diagnosis import Wishes, diagnose_graph
@@ -259,3 +259,18 @@ def test_the_model_keeps_its_gradients() -> None:
     fast = compiled(model, filled(6, 3), config=CONFIG, dynamic_arg_dims={"input": {0: "n"}})
     fast.compilation.diagnose()
     assert all(each.requires_grad for each in model.parameters())
+
+
+def test_a_side_of_torch_cond_that_inductor_cannot_compile_is_a_trap() -> None:
+    scope = cell(
+        """
+        def model(x):
+            return torch.cond(x.shape[0] == 4, lambda x: x * 2, lambda x: x, (x,))
+        """
+    )
+    session = Session(scope["model"], (filled(6, 4),), dynamic_arg_dims={"x": {0: "n"}})
+    normalised = session.plan().unique.split.normalised
+    (trap,) = diagnose_graph(normalised, session.config).traps
+    assert ".clone()" in trap
+    eager = session.config.replace(backend="eager")
+    assert diagnose_graph(normalised, eager).traps == ()
