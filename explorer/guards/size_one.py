@@ -20,7 +20,7 @@ from explorer.config import CompilationConfig
 from explorer.counters import counters
 from explorer.errors import CaptureError, InputError
 from explorer.stages.capture import call_at, capture
-from explorer.stages.graphs import example_value, is_tuple_getitem, placeholders
+from explorer.stages.graphs import example_value, placeholders
 from explorer.stages.normalise import normalise
 from explorer.stages.op_names import canonical_name
 from explorer.torch_private import ops
@@ -241,10 +241,13 @@ class _Program:
         if node.op == "placeholder":
             return size or ("input", self.paths.get(node.name))
         if node.op == "get_attr":
-            return ("attribute", node.meta.get("attribute"))
+            return ("attribute", _attribute_of(node))
         only_sizes = all(_is_size(each) for each in node.all_input_nodes)
-        if size is not None and only_sizes:
+        if size is not None and (only_sizes or self._is_known(example_value(node))):
             return size
+        whole = example_value(node)
+        if isinstance(whole, torch.Size) and all(map(self._is_known, whole)):
+            return ("items", tuple(self._size_text(each) for each in whole))
         if only_sizes and node.all_input_nodes and example_value(node) is None and not node.users:
             return None  # a run-time assertion on sizes: what it demands held at both captures
         if canonical_name(node).startswith("aten::sym_size") and _is_only_asserted(node):
@@ -252,13 +255,21 @@ class _Program:
         chosen = self._chosen_branch(node, position)
         if chosen is not None:
             return chosen
-        if is_tuple_getitem(node):
-            container = position[node.args[0]]  # type: ignore[index]
-            if isinstance(container, tuple) and container[:1] == ("items",):
-                return container[1][node.args[1]]
+        item = self._item(node, position)
+        if item is not None:
+            return item
         arguments = (self._plain(node.args, position), self._plain(node.kwargs, position))
         self.lines.append((canonical_name(node), *arguments))
         return ("value", len(self.lines) - 1)
+
+    def _item(self, node: fx.Node, position: Mapping[fx.Node, Any]) -> Any:
+        """One of the sizes of a shape, or one result of a branch that was taken."""
+        if getattr(node.target, "__name__", "") != "getitem" or node.op != "call_function":
+            return None
+        container, index = node.args
+        items = position[container] if isinstance(container, fx.Node) else None
+        known = isinstance(items, tuple) and items[:1] == ("items",) and isinstance(index, int)
+        return items[1][index] if known else None  # type: ignore[index]
 
     def _chosen_branch(self, node: fx.Node, position: dict[fx.Node, Any]) -> Any:
         """``torch.cond`` with a decided test is the branch that it takes."""
@@ -269,7 +280,7 @@ class _Program:
         if decided not in ("True", "False") or not isinstance(operands, tuple | list):
             return None
         branch = if_true if decided == "True" else if_false
-        module = branch.meta["attribute"] if isinstance(branch, fx.Node) else None
+        module = _attribute_of(branch) if isinstance(branch, fx.Node) else None
         if not isinstance(module, fx.GraphModule):
             return None
         given = [self._plain(operand, position) for operand in operands]
@@ -279,8 +290,17 @@ class _Program:
     def _size(self, node: fx.Node) -> Any:
         value = example_value(node)
         if isinstance(value, torch.SymInt | torch.SymBool):
-            return str(value.node.expr.xreplace(self.values))
+            return self._size_text(value)
         return None
+
+    def _size_text(self, size: Any) -> str:
+        return str(size.node.expr.xreplace(self.values) if hasattr(size, "node") else size)
+
+    def _is_known(self, size: Any) -> bool:
+        """Whether a size that is read from a tensor is made of the call's sizes alone."""
+        if not isinstance(size, torch.SymInt | torch.SymBool):
+            return isinstance(size, int)
+        return all(symbol in self.values for symbol in size.node.expr.free_symbols)
 
     def _plain(self, value: Any, position: Mapping[fx.Node, Any]) -> Any:
         if isinstance(value, fx.Node):
@@ -297,6 +317,16 @@ class _Program:
         if isinstance(value, bool | float | str | type(None)):
             return repr(value)
         return str(value)
+
+
+def _attribute_of(node: fx.Node) -> Any:
+    """What a ``get_attr`` node refers to; inside the side of a branch it is its module's."""
+    if "attribute" in node.meta:
+        return node.meta["attribute"]
+    value: Any = node.graph.owning_module
+    for part in str(node.target).split("."):
+        value = getattr(value, part, None)
+    return value
 
 
 def _is_size(node: fx.Node) -> bool:

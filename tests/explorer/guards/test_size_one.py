@@ -15,7 +15,17 @@ from explorer.stages.capture import CaptureRequest, call_at, capture
 from explorer.stages.normalise import normalise
 from tests.explorer.comparing import EAGER, filled
 
+
+def nested_cond(x: torch.Tensor) -> torch.Tensor:
+    def if_false() -> torch.Tensor:
+        return torch.cond(x.shape[0] > 30, lambda: x * 3, lambda: x * 5, ())
+
+    return torch.cond(x.shape[0] == 4, lambda: x * 2, if_false, ())
+
+
 CASES = [
+    pytest.param(nested_cond, True, id="torch.cond inside torch.cond"),
+    pytest.param(lambda x: torch.ones(x.sum(0).shape) + x, True, id="shape that is used whole"),
     pytest.param(lambda x: x * 2 + 1, True, id="pointwise"),
     pytest.param(lambda x: x + x.shape[0], True, id="size as a number"),
     pytest.param(lambda x: x.view(-1, x.shape[0]), True, id="view"),
