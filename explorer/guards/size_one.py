@@ -217,6 +217,7 @@ class _Program:
                     else sympy.Symbol(size.name, integer=True)
                 )
         self.lines: list[tuple[Any, ...]] = []
+        self.count = 0
         self.paths = {
             each.name: each.path for each in graph.inputs if each.kind is not InputKind.SIZE
         }
@@ -252,15 +253,20 @@ class _Program:
             return None  # a run-time assertion on sizes: what it demands held at both captures
         if canonical_name(node).startswith("aten::sym_size") and _is_only_asserted(node):
             return None  # an unbacked size that ``torch.cond`` gave its result
-        chosen = self._chosen_branch(node, position)
-        if chosen is not None:
-            return chosen
+        branch = self._branch(node, position)
+        if branch is not None:
+            return branch
         item = self._item(node, position)
         if item is not None:
             return item
         arguments = (self._plain(node.args, position), self._plain(node.kwargs, position))
-        self.lines.append((canonical_name(node), *arguments))
-        return ("value", len(self.lines) - 1)
+        return self._line(canonical_name(node), *arguments)
+
+    def _line(self, *line: Any) -> tuple[str, int]:
+        """Adds a call and returns what stands for its result, inside branches and outside."""
+        self.lines.append(line)
+        self.count += 1
+        return ("value", self.count)
 
     def _item(self, node: fx.Node, position: Mapping[fx.Node, Any]) -> Any:
         """One of the sizes of a shape, or one result of a branch that was taken."""
@@ -271,21 +277,38 @@ class _Program:
         known = isinstance(items, tuple) and items[:1] == ("items",) and isinstance(index, int)
         return items[1][index] if known else None  # type: ignore[index]
 
-    def _chosen_branch(self, node: fx.Node, position: dict[fx.Node, Any]) -> Any:
-        """``torch.cond`` with a decided test is the branch that it takes."""
+    def _branch(self, node: fx.Node, position: dict[fx.Node, Any]) -> Any:
+        """``torch.cond``: the branch that it takes when that is decided, else both as they are."""
         if not ops.is_higher_order(node.target) or getattr(node.target, "__name__", "") != "cond":
             return None
         test, if_true, if_false, operands = node.args
-        decided = position.get(test) if isinstance(test, fx.Node) else str(test)
-        if decided not in ("True", "False") or not isinstance(operands, tuple | list):
+        modules = [
+            _attribute_of(e) if isinstance(e, fx.Node) else None for e in (if_true, if_false)
+        ]
+        if not all(isinstance(each, fx.GraphModule) for each in modules):
             return None
-        branch = if_true if decided == "True" else if_false
-        module = _attribute_of(branch) if isinstance(branch, fx.Node) else None
-        if not isinstance(module, fx.GraphModule):
+        if not isinstance(operands, tuple | list):
             return None
         given = [self._plain(operand, position) for operand in operands]
-        inner = dict(zip(placeholders(module.graph), given, strict=True))
-        return ("items", self._add_graph(module.graph, inner))
+        decided = position.get(test) if isinstance(test, fx.Node) else str(test)
+        if decided in ("True", "False"):
+            return ("items", self._side(modules[0 if decided == "True" else 1], given))
+        sides = tuple(self._lines_of_side(each, given) for each in modules)
+        return self._line("torch.cond", decided, *sides)
+
+    def _side(self, module: Any, given: list[Any]) -> Any:
+        return self._add_graph(
+            module.graph, dict(zip(placeholders(module.graph), given, strict=True))
+        )
+
+    def _lines_of_side(self, module: Any, given: list[Any]) -> tuple[Any, ...]:
+        """The calls of one side by themselves, and what it returns."""
+        outside, self.lines = self.lines, []
+        try:
+            returned = self._side(module, given)
+            return (tuple(self.lines), returned)
+        finally:
+            self.lines = outside
 
     def _size(self, node: fx.Node) -> Any:
         value = example_value(node)

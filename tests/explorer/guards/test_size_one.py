@@ -104,3 +104,19 @@ def test_a_capture_made_by_hand_cannot_be_settled() -> None:
     assert settle(by_hand, EAGER, ("x_0",)) == (
         "it was captured by hand, so it cannot be captured again"
     )
+
+
+def of_two_sizes(change: float) -> Any:
+    def model(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        both = x.sum() + y.sum()
+        factor = change if y.shape[0] == 1 else 2.0
+        return torch.cond(x.shape[0] > 3, lambda: both * factor, lambda: both * 3, ())
+
+    return model
+
+
+@pytest.mark.parametrize(("change", "same"), [(2.0, True), (5.0, False)])
+def test_branches_that_stay_undecided_are_compared_by_what_they_do(change, same) -> None:
+    dims = {"x": {0: "nx"}, "y": {0: "ny"}}
+    request = CaptureRequest(of_two_sizes(change), (filled(5, 3), filled(4, 3)), {}, dims)
+    assert (settle(normalise(capture(request, EAGER)), EAGER, {"ny"}) is None) is same
