@@ -48,7 +48,9 @@ def fix_lines(diagnosis: Diagnosis) -> list[str]:
 def _for_kinds(fixes: Iterable[Fix], kinds: set[FindingKind]) -> list[Fix]:
     """Fixes that fit: a number has no two sides, and an operator's condition is no test to move."""
     left_out: tuple[str, ...] = ()
-    if not kinds & _TESTS:
+    if kinds == {FindingKind.VALUE}:
+        left_out = (*_ABOUT_TESTS, "unbacked", "torch._check")
+    elif not kinds & _TESTS:
         left_out = _ABOUT_TESTS
     elif FindingKind.BRANCH not in kinds:
         left_out = _ABOUT_TWO_SIDES
