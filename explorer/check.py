@@ -81,8 +81,8 @@ class CheckResult:
 def _fixed_lines(result: CheckResult, error: SpecializedDim) -> list[str]:
     """Why there is no graph, and what helped."""
     place = error.location if isinstance(error.location, SourceLocation) else None
-    allowed = "   (allowed)" if result.allowed else ""
-    lines = [one_line(f"FIXED DIM   {place_text(place)}   {place.text if place else ''}{allowed}")]
+    allowed = " (allowed)" if result.allowed else ""
+    lines = [one_line(f"FIXED DIM{allowed}   {place_text(place)}   {place.text if place else ''}")]
     lines += wrapped(str(error))
     if result.trials:
         lines += ["", "FIX", *(line for each in result.trials for line in trial_lines(each))]

@@ -30,9 +30,10 @@ def finding_lines(diagnosis: Diagnosis, finding: Finding) -> list[str]:
 def _title(finding: Finding) -> list[str]:
     """The kind, the place and the code on one line; on two where the path is long."""
     reads = "".join(f"   {name} = {source}" for name, source in _names_of_sources(finding).items())
-    kind, place = finding.kind.value.upper(), place_text(finding.location)
+    kind = f"{finding.kind.value.upper()}{' (allowed)' if finding.is_allowed else ''}"
+    place = place_text(finding.location)
     begin = f"{kind}   {place}" if place else kind
-    end = one_line(f"{'   (allowed)' if finding.is_allowed else ''}{reads}")
+    end = one_line(reads)
     code = finding.location.text if finding.location else finding.violations[0].guard.text
     room = WIDTH - len(begin) - len(end) - 3
     if room >= min(_SHORTEST_CODE, len(code)):
