@@ -17,7 +17,7 @@ from explorer.guards.answers import LARGEST_ANSWERED_SIZE
 from explorer.guards.diagnosis import Wishes, diagnose_graph, patient_of
 from explorer.guards.fix_text import trial_lines
 from explorer.guards.intervals_text import counted_intervals, point_text
-from explorer.guards.lines import one_line, wrapped
+from explorer.guards.lines import WIDTH, one_line, wrapped
 from explorer.guards.trials import Patient, timed, try_authors_version, try_variants
 from explorer.guards.variants import capture_general, sizes_of_call
 from explorer.report.wording import clean, counted, place_text
@@ -82,7 +82,10 @@ def _fixed_lines(result: CheckResult, error: SpecializedDim) -> list[str]:
     """Why there is no graph, and what helped."""
     place = error.location if isinstance(error.location, SourceLocation) else None
     allowed = " (allowed)" if result.allowed else ""
-    lines = [one_line(f"FIXED DIM{allowed}   {place_text(place)}   {place.text if place else ''}")]
+    head, code = f"FIXED DIM{allowed}   {place_text(place)}", place.text if place else ""
+    lines = [one_line(f"{head}   {code}".rstrip(), 10 * WIDTH)]
+    if len(lines[0]) > WIDTH:  # the path is long
+        lines = [one_line(head), f"  {one_line(code, WIDTH - 2)}"]
     lines += wrapped(str(error))
     if result.trials:
         lines += ["", "FIX", *(line for each in result.trials for line in trial_lines(each))]
