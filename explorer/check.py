@@ -21,7 +21,7 @@ from explorer.guards.lines import WIDTH, one_line, wrapped
 from explorer.guards.trials import Patient, timed, try_authors_version, try_variants
 from explorer.guards.variants import capture_general, sizes_of_call
 from explorer.report.wording import clean, counted, place_text
-from explorer.session import Session
+from explorer.session import Session, session_of
 from explorer.stages.capture import CaptureRequest, named_dims
 from explorer.target import CompileTarget
 
@@ -168,19 +168,6 @@ def _checked(
 def _authors(patient: Patient, fix: CompileTarget, config: CompilationConfig) -> FixTrial:
     own = fix.compilation_config().replace(backend=config.backend, max_size=config.max_size)
     return try_authors_version(patient, session_of(fix, own).request, own)
-
-
-def session_of(target: CompileTarget, config: CompilationConfig) -> Session:
-    """A session on a target's model; nothing is captured yet."""
-    return Session(
-        target.model,
-        target.example_inputs,
-        example_kwargs=target.example_kwargs,
-        dynamic_arg_dims=target.dynamic_arg_dims,
-        make_inputs=target.make_inputs,
-        config=config,
-        name=target.name,
-    )
 
 
 def _fixed(

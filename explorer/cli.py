@@ -214,18 +214,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _compiled(target: CompileTarget, config: CompilationConfig) -> Session:
-    from explorer.session import Session
+    from explorer.session import session_of
 
     _say(f"{clean(target.name)}: capturing one graph, cutting it")
-    session = Session(
-        target.model,
-        target.example_inputs,
-        example_kwargs=target.example_kwargs,
-        dynamic_arg_dims=target.dynamic_arg_dims,
-        make_inputs=target.make_inputs,
-        config=config,
-        name=target.name,
-    )
+    session = session_of(target, config)
     with _ProgressLine("artifacts") as line:
         session.update(progress=line.artifact)
     return session

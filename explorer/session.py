@@ -29,7 +29,7 @@ from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.compile_plan import WantedArtifact, plan_compile
-from explorer.target import MakeInputs
+from explorer.target import CompileTarget, MakeInputs
 
 _T = TypeVar("_T")
 _COUNTER_OF_STEP = {
@@ -377,6 +377,19 @@ class Session:
                 self._remember(compilation)
                 self._cache.forget()  # captures of the model as it was
         return compilation
+
+
+def session_of(target: CompileTarget, config: CompilationConfig) -> Session:
+    """A session on a target's model; nothing is captured yet."""
+    return Session(
+        target.model,
+        target.example_inputs,
+        example_kwargs=target.example_kwargs,
+        dynamic_arg_dims=target.dynamic_arg_dims,
+        make_inputs=target.make_inputs,
+        config=config,
+        name=target.name,
+    )
 
 
 def compile_model(  # noqa: PLR0913 (a user names what is needed; all but two are keywords)

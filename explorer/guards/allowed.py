@@ -28,7 +28,7 @@ def names_of_input(each: Specialization) -> set[str]:
 
 
 def names_of_place(location: SourceLocation | None) -> set[str]:
-    """``/home/me/model.py:3`` by its ends: ``model.py:3``, ``me/model.py:3`` ..."""
+    """``lab/nets/model.py:3`` by its ends: ``model.py:3``, ``nets/model.py:3`` ..."""
     if location is None:
         return set()
     parts = str(location).split("/")

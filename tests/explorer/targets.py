@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import explorer
+from explorer import session
 
 _numbers = itertools.count()
 
@@ -77,10 +78,4 @@ def session_of(model: Any, *example: Any, config: Any = None, **rest: Any) -> ex
 def session_of_target(target: explorer.CompileTarget, **changes: Any) -> explorer.Session:
     """A session of a target, with some settings changed."""
     config = target.compilation_config().replace(backend="eager", **changes)
-    return explorer.Session(
-        target.model,
-        target.example_inputs,
-        dynamic_arg_dims=target.dynamic_arg_dims,
-        make_inputs=target.make_inputs,
-        config=config,
-    )
+    return session.session_of(target, config)

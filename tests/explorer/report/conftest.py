@@ -9,6 +9,7 @@ from torch import nn
 
 import explorer
 from explorer.compilation import Compilation
+from explorer.session import session_of
 from sample_models import branching, toy_llama
 
 HOSTILE = 'x"><img src=q onerror=alert(1)>'
@@ -18,16 +19,7 @@ HOSTILE = 'x"><img src=q onerror=alert(1)>'
 def compiled(target: Any, **changes: Any) -> Compilation:
     """The target with backend eager and some settings changed."""
     config = target.compilation_config().replace(backend="eager", **changes)
-    session = explorer.Session(
-        target.model,
-        target.example_inputs,
-        example_kwargs=target.example_kwargs,
-        dynamic_arg_dims=target.dynamic_arg_dims,
-        make_inputs=target.make_inputs,
-        config=config,
-        name=target.name,
-    )
-    return session.update()
+    return session_of(target, config).update()
 
 
 class Chain(nn.Module):
