@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import re
 import traceback
 from types import ModuleType
@@ -83,7 +84,11 @@ def _factory(module: ModuleType, name: str) -> Any:
         raise ConfigError(
             f"{module.__name__}:{name} is a {kind}, not a function that returns a CompileTarget."
         )
-    names = [each for each, value in vars(module).items() if callable(value) and each[0] != "_"]
+    names = [
+        each
+        for each, value in vars(module).items()
+        if inspect.isroutine(value) and each[0] != "_" and value.__module__ == module.__name__
+    ]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     raise ConfigError(f"The module {module.__name__!r} has no function {name!r}{hint}.")
