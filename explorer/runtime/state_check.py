@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from explorer.torch_private.state_guards import GuardNode
-from explorer.torch_private.state_watch import Watched, watch
+from explorer.torch_private.state_watch import Watched, is_listed, watch
 
 _LAST_STEP = re.compile(r"(.*)(?:\.(\w+)|\['([^'\\]*)'\]|\[(\d+)\])")
 _KEYS_OF = "list(dict.keys("
@@ -52,7 +52,6 @@ class Places:
         self._parents: dict[str, str] = {}
         self._done: set[str] = set()
         self._objects: dict[int, Any] = {}
-        self._tested: set[int] = set()
         self._dicts: dict[int, dict[Any, Any]] = {}
         self._tensors: dict[int, torch.Tensor] = {}
 
@@ -100,8 +99,6 @@ class Places:
             base = self._parents[source]
             name = source[len(base) + 1 :]
             of_module = isinstance(self._values[base], torch.nn.Module)
-            if name not in (*_TABLES, "__dict__"):
-                self._tested.add(id(self._values[base]))
             if not (self._trust_tables and of_module and name in _TABLES):
                 self.watch(self._values[base])
             source = base
@@ -125,18 +122,10 @@ class Places:
 
     def unchanged(self) -> Callable[[], bool]:
         """A function that says whether all that is watched is as it is now."""
-        objects = self._objects.values()
+        objects = tuple(self._objects.values())
         attributes = {id(vars(value)) for value in objects}
-        # Of a module that is only passed through, no attribute is tested but the tables in it.
-        passed = [
-            value
-            for value in objects
-            if isinstance(value, torch.nn.Module) and id(value) not in self._tested
-        ]
-        numbers = {id(value) for value in passed}
         watched = Watched(
-            objects=tuple(value for value in objects if id(value) not in numbers),
-            modules=tuple(passed),
+            objects=objects,
             dicts=tuple(v for number, v in self._dicts.items() if number not in attributes),
             tensors=tuple(self._tensors.values()),
         )
@@ -159,8 +148,10 @@ def _attribute(value: Any, name: str) -> Any:
 
 def _is_plain_object(value: Any) -> bool:
     kind = type(value)
-    return kind.__getattribute__ is object.__getattribute__ and (
-        type(getattr(value, "__dict__", None)) is dict
+    return (
+        kind.__getattribute__ is object.__getattribute__
+        and type(getattr(value, "__dict__", None)) is dict
+        and is_listed(value)
     )
 
 

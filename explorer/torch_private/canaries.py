@@ -166,7 +166,7 @@ def _state_watch() -> None:
     from explorer.torch_private.state_watch import Watched, watch
 
     module, table = torch.nn.Linear(2, 2), {"a": 1}
-    everything = Watched((module,), (module,), (table,), (module.weight,))
+    everything = Watched((module,), (table,), (module.weight,))
     for change in (
         lambda: table.update(a=2),
         lambda: module.eval(),

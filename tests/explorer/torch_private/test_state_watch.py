@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from explorer.torch_private.state_watch import Watched, any_autocast, watch
+from explorer.torch_private import state_watch
+from explorer.torch_private.state_watch import Watched, any_autocast, is_listed, watch
 
 
 class Plain:
@@ -33,8 +35,7 @@ def some() -> dict[str, Any]:
 
 def watched(values: dict[str, Any]) -> Watched:
     return Watched(
-        objects=(values["object"],),
-        modules=(values["module"],),
+        objects=(values["object"], values["module"]),
         dicts=(values["dict"], values["ordered"]),
         tensors=(values["tensor"],),
     )
@@ -48,6 +49,9 @@ CHANGES: list[Any] = [
     pytest.param(lambda v: delattr(v["object"], "value"), id="no attribute"),
     pytest.param(lambda v: setattr(v["module"], "__class__", Other), id="class of a module"),
     pytest.param(lambda v: setattr(v["module"], "__dict__", {}), id="attributes of a module"),
+    pytest.param(
+        lambda v: setattr(v["module"], "__dict__", dict(vars(v["module"]))), id="equal attributes"
+    ),
     pytest.param(lambda v: v["module"].eval(), id="training flag"),
     pytest.param(lambda v: setattr(v["module"], "forward", len), id="forward of a module"),
     pytest.param(lambda v: v["dict"].update(a=1.0), id="equal value"),
@@ -97,7 +101,7 @@ def test_every_one_of_many_dicts_is_watched(place: int) -> None:
 def test_every_one_of_many_modules_and_tensors_is_watched(place: int) -> None:
     modules = [torch.nn.Linear(2, 2) for _ in range(40)]
     with torch.no_grad():
-        unchanged = watch(Watched(modules=tuple(modules)))
+        unchanged = watch(Watched(objects=tuple(modules)))
         modules[place].__class__ = Other
         assert not unchanged()
         unchanged = watch(Watched(tensors=tuple(each.weight for each in modules)))
@@ -118,6 +122,45 @@ def test_writes_of_hot_code_are_noticed() -> None:
         assert not unchanged()
         unchanged = watch(Watched(objects=(value,)))
         assert unchanged()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 1000])
+def test_addresses_are_read_where_a_list_has_them(count: int) -> None:
+    values: list[Any] = [object() for _ in range(count)]
+    assert state_watch._addresses_in_memory(values) == state_watch._addresses_one_by_one(values)
+    assert state_watch._addresses is state_watch._addresses_in_memory
+
+
+def test_change_is_noticed_where_a_list_is_laid_out_in_another_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(state_watch, "_addresses", state_watch._addresses_one_by_one)
+    value = Plain()
+    unchanged = watch(Watched(objects=(value,)))
+    assert unchanged()
+    value.__dict__ = {"value": 1}
+    assert not unchanged()
+
+
+def test_a_class_at_the_address_of_another_is_noticed() -> None:
+    """The class that was left is kept, so no other one takes its place in memory."""
+    for _ in range(50):
+        value: Any = type("First", (Plain,), {})()
+        unchanged = watch(Watched(objects=(value,)))
+        value.__class__ = Plain
+        gc.collect()
+        value.__class__ = type("Later", (Plain,), {})
+        assert not unchanged()
+
+
+def test_objects_whose_class_and_attributes_the_collector_lists() -> None:
+    assert is_listed(Plain())
+    assert is_listed(torch.nn.Linear(1, 1))
+    assert not is_listed(len_of)
+
+
+def len_of(values: list[int]) -> int:
+    return len(values)
 
 
 def test_nothing_to_watch_is_unchanged() -> None:
