@@ -39,8 +39,6 @@ _ORIGINS = {
     AskedBy.INT: GuardOrigin.INT_SPECIALIZATION,
     AskedBy.OPERATOR: GuardOrigin.OPERATOR,
     AskedBy.MARKING: GuardOrigin.DECLARED,
-    AskedBy.INDUCTOR: GuardOrigin.INDUCTOR,
-    AskedBy.AOT: GuardOrigin.OTHER,
     AskedBy.OTHER: GuardOrigin.OTHER,
 }
 _IN_PYTHON = (AskedBy.BRANCH, AskedBy.ASSERT, AskedBy.INT)
@@ -167,7 +165,7 @@ def _record(
         operator=guard.asker.operator,
         user_stack=stack,
         framework=guard.framework or None,
-        phase=Phase.AOT if guard.asker.kind is AskedBy.AOT else Phase.DYNAMO,
+        phase=Phase.DYNAMO,
         runtime_assert=runtime_assert,
     )
 

@@ -2,22 +2,24 @@
 
 The methods of ShapeEnv that answer such questions are wrapped while a trace runs. From inside them
 the interpreter's frames are walked outwards, to the operator or the Python instruction that is
-being traced. ``TracingContext`` keeps the user's frames, but neither columns nor who asked.
+being traced: ``TracingContext`` knows where the instruction stands, but not who asked.
 
 Private names used (torch 2.13.0): ``ShapeEnv._log_guard`` and ``evaluate_expr``,
-``torch._guards.TracingContext``, and the code objects of ``torch._dynamo.symbolic_convert``
-(``generic_jump``'s inner function, ``step``), ``FakeTensorMode._dispatch_impl`` and
-``torch._check``.
+``torch._guards.TracingContext`` with ``loc_in_frame`` and ``loc_in_frame_positions``, and the code
+objects of ``torch._dynamo.symbolic_convert`` (``generic_jump``'s inner function, ``step``),
+``FakeTensorMode._dispatch_impl`` and ``_cached_dispatch_impl``, and ``torch._check``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from dis import Positions
 from enum import Enum
 from pathlib import Path
 from types import CodeType, FrameType
@@ -54,20 +56,20 @@ class AskedBy(Enum):
     OPERATOR = "op"
     MARKING = "marking"
     """Torch itself, for the bounds or the shared id of a mark."""
-    INDUCTOR = "inductor"
-    AOT = "aot"
     OTHER = "other"
 
 
 class _Role(Enum):
-    NONE = 0
+    """What a frame says about who asked."""
+
+    PASSES_ON = 0
+    """Such as a tracing instruction leads through on the way to its question."""
     JUMP = 1
     STEP = 2
     OPERATOR = 3
     CHECK = 4
-    INDUCTOR = 5
-    AOT = 6
-    GUARD_OR = 7
+    ELSEWHERE = 5
+    """Not on the way from a jump to its question."""
 
 
 @dataclass(frozen=True)
@@ -211,8 +213,11 @@ def _wrap_evaluate(
             raise
         finally:
             asked.pop()
-        # `if n:` is the constant True by the time it arrives here.
-        if getattr(expression, "free_symbols", None) or _is_python_test(sys._getframe(1)):
+        # `if n:` is the constant True by the time it arrives here. Most constants come from
+        # `guard_or_false` and its like, which take no for an answer.
+        if getattr(expression, "free_symbols", None) or (
+            kwargs.get("fallback_value") is None and _is_python_test(sys._getframe(1))
+        ):
             guards = (before, len(env.guards))
             evaluations.append(_evaluation(expression, result, guards, expression in answered))
             answered.add(expression)
@@ -239,12 +244,17 @@ def _raw_guard(guard: Expression, question: Expression) -> RawGuard:
 
 # ----------------------------------------------------------------------------------- walking frames
 
-_ROLES: dict[int, tuple[_Role, CodeType]] = {}
-"""id of a code object -> what is known of it, and the object, so that the id stays its own.
+_ROLES: dict[int, _Role] = {}
+"""id of a code object -> what is known of it.
 
 Code objects themselves would do as keys, but hashing one takes longer than all the rest. Only
 torch's own are kept.
 """
+_KEPT: list[CodeType] = []
+"""These code objects, so that the ids stay theirs."""
+
+# Looking up the member of an Enum takes as long as looking at a frame.
+_PASSES_ON, _ELSEWHERE = _Role.PASSES_ON, _Role.ELSEWHERE
 
 _JUMP_DEPTH = 7
 """Frames from a jump to the question that it asks, at most; 4 and 5 in torch 2.13.0.
@@ -252,34 +262,34 @@ _JUMP_DEPTH = 7
 Looking at one takes longer than one would think: Python makes an object of it first.
 """
 
+_ON_THE_WAY = ("/_dynamo/", "/fx/experimental/symbolic_shapes.py", "/fx/experimental/sym_node.py")
+_DISPATCH = ("_dispatch_impl", "_cached_dispatch_impl")
+
 
 def _role(code: CodeType) -> _Role:
-    known = _ROLES.get(id(code))
-    if known is not None:
-        return known[0]
-    role = _role_of(code.co_filename, code.co_name)
-    if code.co_filename.startswith(_TORCH):
-        _ROLES[id(code)] = (role, code)
+    role = _ROLES.get(id(code))
+    if role is None:
+        role = _role_of(code.co_filename, code.co_name, code.co_varnames)
+        if code.co_filename.startswith(_TORCH):
+            _KEPT.append(code)
+            _ROLES[id(code)] = role
     return role
 
 
-def _role_of(file: str, name: str) -> _Role:
+def _role_of(file: str, name: str, variables: tuple[str, ...]) -> _Role:
     if not file.startswith(_TORCH):
-        return _Role.NONE
+        return _Role.ELSEWHERE
     inside = file[len(_TORCH) :]
-    if inside.startswith("/_inductor/"):
-        return _Role.INDUCTOR
-    if inside.startswith("/_functorch/_aot_autograd/"):
-        return _Role.AOT
-    if inside == "/_dynamo/symbolic_convert.py" and name in ("inner", "step"):
-        return _Role.JUMP if name == "inner" else _Role.STEP
-    if inside.startswith("/_subclasses/fake_tensor") and name == "_dispatch_impl":
+    if inside == "/_dynamo/symbolic_convert.py" and "inst" in variables:
+        named = {"inner": _Role.JUMP, "step": _Role.STEP}
+        return named.get(name, _Role.PASSES_ON)
+    if inside.startswith("/_subclasses/fake_tensor") and name in _DISPATCH:
         return _Role.OPERATOR
+    if inside == "/__init__.py":
+        return _Role.CHECK if name in _CHECKS else _Role.PASSES_ON
     if inside == "/fx/experimental/symbolic_shapes.py" and name == "_guard_or":
-        return _Role.GUARD_OR
-    if inside == "/__init__.py" and name in _CHECKS:
-        return _Role.CHECK
-    return _Role.NONE
+        return _Role.ELSEWHERE
+    return _Role.PASSES_ON if inside.startswith(_ON_THE_WAY) else _Role.ELSEWHERE
 
 
 def _is_python_test(frame: FrameType | None) -> bool:
@@ -287,68 +297,70 @@ def _is_python_test(frame: FrameType | None) -> bool:
     for _ in range(_JUMP_DEPTH):
         if frame is None:
             return False
-        role = _role(frame.f_code)
-        if role is _Role.JUMP:
-            return "inst" in frame.f_locals
-        if role is not _Role.NONE:
-            return False  # an operator, or `guard_or_false`, which takes no for an answer
+        role = _ROLES.get(id(frame.f_code)) or _role(frame.f_code)
+        if role is not _PASSES_ON:
+            return role is _Role.JUMP
         frame = frame.f_back
     return False
 
 
 def who_asked(question: Expression) -> Asker:
-    """Walks outwards from the caller to the Python instruction that is being traced.
+    """Walks outwards from the caller to the operator or the instruction that is being traced.
 
     Args:
         question: what is asked; a number means that a size becomes a Python int.
     """
     frame: FrameType | None = sys._getframe(1)
-    phase: AskedBy | None = None
-    operator, seen = None, set()
+    checks = False
     while frame is not None:
-        role = _role(frame.f_code)
-        if role is _Role.OPERATOR and operator is None:
-            operator = str(frame.f_locals.get("func"))
-        elif role in (_Role.INDUCTOR, _Role.AOT):
-            phase = phase or (AskedBy.INDUCTOR if role is _Role.INDUCTOR else AskedBy.AOT)
-        elif role in (_Role.JUMP, _Role.STEP) and "inst" in frame.f_locals:
-            break
-        seen.add(role)
+        role = _ROLES.get(id(frame.f_code)) or _role(frame.f_code)
+        if role is _PASSES_ON or role is _ELSEWHERE:
+            pass
+        elif role is _Role.OPERATOR:
+            operator = _operator_name(frame.f_locals.get("func"))
+            return Asker(AskedBy.OPERATOR, operator, _position(frame))
+        elif role is _Role.JUMP:
+            kind = AskedBy.ASSERT if "error_msg" in frame.f_locals else AskedBy.BRANCH
+            return Asker(kind, None, _position(frame))
+        elif role is _Role.STEP:
+            is_truth = question.is_Relational or question.is_Boolean
+            kind = AskedBy.OTHER if is_truth else AskedBy.INT
+            return Asker(AskedBy.TORCH_CHECK if checks else kind, None, _position(frame))
+        elif role is _Role.CHECK:
+            checks = True
         frame = frame.f_back
-    if phase is not None:  # the instruction that ended the graph is no cause
-        return Asker(phase, operator, None)
-    kind = _kind(question, frame, operator, seen)
-    return Asker(kind, operator, None if frame is None else _position(frame))
+    return Asker(AskedBy.OTHER, None, None)
 
 
-def _kind(
-    question: Expression, frame: FrameType | None, operator: str | None, seen: set[_Role]
-) -> AskedBy:
-    if operator is not None:
-        return AskedBy.OPERATOR
-    if frame is None:
-        return AskedBy.OTHER
-    if _role(frame.f_code) is _Role.JUMP:
-        return AskedBy.ASSERT if "error_msg" in frame.f_locals else AskedBy.BRANCH
-    if _Role.CHECK in seen:
-        return AskedBy.TORCH_CHECK
-    if not (question.is_Relational or question.is_Boolean):
-        return AskedBy.INT
-    return AskedBy.OTHER
+_operator_name: Callable[[Any], str] = functools.cache(str)
 
 
-def _position(frame: FrameType) -> Position | None:
-    local = frame.f_locals
-    positions, code = local["inst"].positions, local["self"].f_code
+def _position(frame: FrameType | None) -> Position | None:
+    """Where the instruction stands; looked for outwards where torch's context does not say."""
+    context = TracingContext.try_get()
+    positions: Positions | None = getattr(context, "loc_in_frame_positions", None)
+    if context is not None and positions is not None and context.loc_in_frame is not None:
+        file, _, function = context.loc_in_frame
+        return _of_instruction(positions, file, function)
+    while frame is not None:
+        if _role(frame.f_code) in (_Role.JUMP, _Role.STEP):
+            local = frame.f_locals
+            code = local["self"].f_code
+            return _of_instruction(local["inst"].positions, code.co_filename, code.co_name)
+        frame = frame.f_back
+    return None
+
+
+def _of_instruction(positions: Positions | None, file: str, function: str) -> Position | None:
     if positions is None or positions.lineno is None:
         return None
     return Position(
-        code.co_filename,
+        file,
         positions.lineno,
         positions.col_offset or 0,
         positions.end_lineno or positions.lineno,
         positions.end_col_offset or 0,
-        code.co_name,
+        function,
     )
 
 
