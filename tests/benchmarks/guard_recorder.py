@@ -6,6 +6,11 @@ shows that nothing was forgotten, within the noise of the machine. The exit stat
 target is missed by what is counted inside.
 
     python -m tests.benchmarks.guard_recorder --layers 80 --repeats 3
+
+Instructions have no noise. With ``--only`` nothing is timed: captures of one kind are made for a
+program that counts them. Of two numbers of captures, the difference is what captures cost.
+
+    valgrind --tool=callgrind python -m tests.benchmarks.guard_recorder --only all --repeats 3
 """
 
 from __future__ import annotations
@@ -91,15 +96,21 @@ def counted(inside: Account, collecting: Account) -> Iterator[None]:
         yield
 
 
+KINDS = ("nothing", "recorder", "all")
+"""What a capture does about conditions: nothing, ask who asked, or put that in words as well."""
+
+
 @contextlib.contextmanager
-def without() -> Iterator[None]:
-    """Inside, nothing is recorded or put in words."""
+def capturing(kind: str) -> Iterator[None]:
+    """Inside, captures are of one of the ``KINDS``."""
     nothing = Collected((), (), (), (), (), (), ())
-    with (
-        patch.object(dynamo, "recorded", lambda recording: contextlib.nullcontext()),
-        patch.object(dynamo, "plain_records", lambda entries: ()),
-        patch.object(stage, "collect", lambda *args, **kwargs: nothing),
-    ):
+    with contextlib.ExitStack() as stack:
+        if kind == "nothing":
+            no_recorder = patch.object(dynamo, "recorded", lambda _: contextlib.nullcontext())
+            stack.enter_context(no_recorder)
+        if kind != "all":
+            stack.enter_context(patch.object(dynamo, "plain_records", lambda entries: ()))
+            stack.enter_context(patch.object(stage, "collect", lambda *args, **kwargs: nothing))
         yield
 
 
@@ -116,15 +127,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--layers", type=int, default=80, help="decoder layers")
     parser.add_argument("--repeats", type=int, default=3, help="captures of each kind")
+    parser.add_argument("--only", choices=KINDS, help="make captures of this kind, time nothing")
     options = parser.parse_args()
     target = toy_llama.sample(layers=options.layers)
     request = CaptureRequest(
         target.model, target.example_inputs, {}, target.dynamic_arg_dims, None, target.make_inputs
     )
+    if options.only is not None:
+        with capturing(options.only):
+            for _ in range(options.repeats):
+                seconds_of(request)
+        return 0
     capture(request, CompilationConfig())
     plain, whole, recorder_shares, all_shares = [], [], [], []
     for _ in range(options.repeats):
-        with without():
+        with capturing("nothing"):
             plain.append(seconds_of(request))
         whole.append(seconds_of(request))
         inside, collecting = Account(), Account()
