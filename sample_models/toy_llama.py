@@ -4,29 +4,37 @@ The decoder has what the large ones have: RMS norms, rotary positions, gated MLP
 that a compiler must leave alone. All layers are equal, so however deep it is, three pieces are
 compiled.
 
+With ``layer_names`` each layer also passes its name to a custom op within a compiled piece, as
+layers do that keep a cache or statistics of their own: once as a text, which makes every piece
+another one, once as a ``LayerName``, which does not.
+
 Shapes: ``tokens`` is the length of the one sequence, dynamic and called ``n``; ``hidden`` is
 ``heads * head_size``.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from explorer import CompilationConfig
+from explorer import CompilationConfig, LayerName, direct_register_custom_op
 from sample_models import SampleModel
 from sample_models.building import (
     check_layers,
     for_inference,
     layers_sentence,
+    pieces_sentence,
     seeded_weights,
     token_ids,
 )
 
 ATTENTION = "demo::attention"
 """Name of the splitting op: ``demo::attention(query, key, value, out!)``."""
+
+LayerNames = Literal["none", "string", "opaque"]
+"""Whether each layer passes its name to a custom op, and as what."""
 
 MLP_FACTOR = 4
 """Width of the gated MLP in units of ``hidden``."""
@@ -67,6 +75,30 @@ def register_attention() -> None:
 
 
 register_attention()
+
+
+def scale_by_layer(values: torch.Tensor, layer_name: LayerName) -> torch.Tensor:
+    """The values times the ``gain`` of the layer that is called so."""
+    return values * layer_name.resolve().gain
+
+
+def scale_by_text(values: torch.Tensor, layer_name: str) -> torch.Tensor:
+    """The same for a name that is a text, which has to say it all."""
+    return values * gain_of(int(layer_name.partition(".")[2]))
+
+
+def empty_like_values(values: torch.Tensor, layer_name: LayerName | str) -> torch.Tensor:
+    """What both make, without its content."""
+    return torch.empty_like(values)
+
+
+def gain_of(number: int) -> float:
+    """A factor of its own for each layer, close to 1."""
+    return 1 + (number + 1) / 1024
+
+
+for scale in (scale_by_layer, scale_by_text):
+    direct_register_custom_op(scale.__name__, scale, fake_impl=empty_like_values)
 
 
 class RMSNorm(nn.Module):
@@ -158,14 +190,46 @@ class DecoderLayer(nn.Module):
         return values + self.mlp(self.mlp_norm(values))
 
 
+class NamedLayer(nn.Module):
+    """A decoder layer whose result an op scales by the layer's gain, for which it gets the name."""
+
+    def __init__(self, hidden: int, heads: int, number: int, layer_names: LayerNames) -> None:
+        super().__init__()
+        self.layer = DecoderLayer(hidden, heads)
+        self.gain = gain_of(number)
+        text = f"layers.{number}"
+        self.layer_name = text if layer_names == "string" else LayerName(text).register(self)
+
+    def forward(
+        self, values: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor
+    ) -> torch.Tensor:
+        """(tokens, hidden) -> (tokens, hidden)."""
+        values = self.layer(values, cosine, sine)
+        if isinstance(self.layer_name, str):
+            return torch.ops.explorer.scale_by_text(values, self.layer_name)
+        return torch.ops.explorer.scale_by_layer(values, self.layer_name)
+
+
 class ToyLlama(nn.Module):
     """Token numbers and positions in, logits over the vocabulary out."""
 
-    def __init__(self, layers: int, hidden: int, heads: int, vocab: int) -> None:
+    def __init__(
+        self,
+        layers: int,
+        hidden: int,
+        heads: int,
+        vocab: int,
+        layer_names: LayerNames = "none",
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab, hidden)
         self.rotary = RotaryAngles(hidden // heads)
-        self.layers = nn.ModuleList([DecoderLayer(hidden, heads) for _ in range(layers)])
+        self.layers = nn.ModuleList(
+            DecoderLayer(hidden, heads)
+            if layer_names == "none"
+            else NamedLayer(hidden, heads, number, layer_names)
+            for number in range(layers)
+        )
         self.norm = RMSNorm(hidden)
         self.head = nn.Linear(hidden, vocab, bias=False)
 
@@ -191,6 +255,17 @@ def check_heads(hidden: int, heads: int) -> None:
         )
 
 
+def check_layer_names(layer_names: str) -> None:
+    """Refuses what is none of the three.
+
+    Raises:
+        ValueError: naming them.
+    """
+    known = get_args(LayerNames)
+    if layer_names not in known:
+        raise ValueError(f"layer_names is {layer_names!r}; it is one of {', '.join(known)}.")
+
+
 def sample(
     layers: int = 12,
     hidden: int = 128,
@@ -198,6 +273,7 @@ def sample(
     heads: int = 4,
     vocab: int = 512,
     device: str = "cpu",
+    layer_names: LayerNames = "none",
 ) -> SampleModel:
     """A toy Llama with random weights, cut at its attention.
 
@@ -209,16 +285,22 @@ def sample(
         heads: attention heads.
         vocab: size of the vocabulary.
         device: where the weights and inputs live.
+        layer_names: ``string`` and ``opaque`` let each layer pass its name to a custom op, as a
+            text and as a ``LayerName``; numbers are the same for both.
     """
     check_layers(layers)
     check_heads(hidden, heads)
+    check_layer_names(layer_names)
     with seeded_weights():
-        model = for_inference(ToyLlama(layers, hidden, heads, vocab), device)
+        model = for_inference(ToyLlama(layers, hidden, heads, vocab, layer_names), device)
 
     def make_inputs(sizes: Mapping[str, int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         tokens = sizes["n"]
         return (token_ids((tokens,), vocab, device), torch.arange(tokens, device=device)), {}
 
+    shows = layers_sentence(layers)
+    if layer_names == "string":
+        shows = pieces_sentence(layers, layers, layers + 1, layers + 1)
     return SampleModel(
         name="toy_llama",
         model=model,
@@ -226,7 +308,7 @@ def sample(
         dynamic_arg_dims={"input_ids": {0: "n"}, "positions": {0: "n"}},
         splitting_ops=(ATTENTION,),
         make_inputs=make_inputs,
-        shows=layers_sentence(layers),
+        shows=shows,
         config=CompilationConfig(
             compile_ranges_endpoints=(32,), compile_sizes=(16,), max_size=2048
         ),

@@ -1,4 +1,7 @@
-"""Traps of custom ops: a result that is an input, and a fake implementation that tests a size."""
+"""Traps of custom ops.
+
+A result that is an input, a fake implementation that tests a size, a layer's name that is read.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,12 @@ from explorer.torch_private import failures
 
 RETURNS_INPUT = r"output of this custom operator \(1\) must not also be an input"
 """What torch says when a custom op has returned an input."""
+
+READS_LAYER_NAME = r"'FakeScriptObject' object has no attribute '(\w+)'"
+"""What torch says when traced code reads something of an opaque object that is a graph input."""
+
+FAKE_READS_LAYER_NAME = r"Tried to call __getattr__ with attr '(\w+)' on a FakeScriptObject"
+"""The same in the fake implementation of a custom op."""
 
 _TORCH_NAMESPACES = ("aten", "prims", "prim", "inductor", "higher_order")
 
@@ -31,6 +40,33 @@ def returns_input(place: SourceLocation | None, text: str) -> Trap:
         f"{name} returned one of its inputs, or a view of one, on the side that this call took",
         "Return a new tensor from every side: write `return x.clone()` instead of `return x`.",
     )
+
+
+def reads_layer_name(place: SourceLocation | None, text: str) -> Trap | None:
+    """The trap of code that reads a LayerName, or another opaque object, while it is traced.
+
+    Args:
+        place: the user's line, where known.
+        text: torch's text.
+    """
+    if found := re.search(FAKE_READS_LAYER_NAME, text):
+        return Trap(
+            TrapKind.LAYER_NAME,
+            place,
+            f"the fake implementation of the op reads `{found[1]}` of a LayerName, which is not "
+            "known while tracing; where there is no fake_impl, that is op_func itself",
+            "Give the op a fake_impl that makes its result of the tensors alone.",
+        )
+    if found := re.search(READS_LAYER_NAME, text):
+        return Trap(
+            TrapKind.LAYER_NAME,
+            place,
+            f"the model reads `{found[1]}` of a LayerName, which is an input of the graph, so the "
+            "graph cannot depend on what it holds",
+            "Read it inside a custom op, or keep what the model needs in an attribute of the "
+            "layer itself.",
+        )
+    return None
 
 
 def fake_trap(

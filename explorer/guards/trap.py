@@ -22,6 +22,7 @@ class TrapKind(Enum):
     PYTHON_LOGIC = "and, or, not in the test of torch.cond"
     FAKE_BRANCH = "a fake implementation tests a size"
     OP_ALIAS = "a custom op returns its input"
+    LAYER_NAME = "traced code reads what a LayerName holds"
     SIZE_TEST = "a test on an unbacked size"
     VALUE_TEST = "a test on what a tensor holds"
 

@@ -13,7 +13,12 @@ from explorer.artifacts.common import Expression
 from explorer.guards.cond_traps import COND_TEXTS, failed_in_cond, leak
 from explorer.guards.expression import expression_text
 from explorer.guards.fixes import Situation, fixes_text
-from explorer.guards.op_traps import RETURNS_INPUT, fake_trap, returns_input
+from explorer.guards.op_traps import (
+    RETURNS_INPUT,
+    fake_trap,
+    reads_layer_name,
+    returns_input,
+)
 from explorer.guards.places import is_user_file, place_of_position, source_between, user_place
 from explorer.guards.predicate_traps import logic_trap_at
 from explorer.guards.trap import Trap, TrapKind
@@ -71,6 +76,9 @@ def trap_of(
         return leak(place, text)
     if re.search(RETURNS_INPUT, text):
         return returns_input(place, text)
+    named = reads_layer_name(place, text)
+    if named is not None:
+        return named
     for pattern, make in COND_TEXTS.items():
         if re.search(pattern, text):
             return make(place, text)

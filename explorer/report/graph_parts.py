@@ -14,6 +14,7 @@ from explorer.artifacts.common import Expression
 from explorer.guards.expression import expression_text
 from explorer.report.wording import counted
 from explorer.stages.graphs import expression_of
+from explorer.torch_private.opaque import type_name
 
 if TYPE_CHECKING:
     from explorer.compilation import Compilation
@@ -78,7 +79,7 @@ class Naming:
             return (
                 f"{len(value)} of {kinds[0]}" if len(kinds) == 1 else counted(len(value), "value")
             )
-        return self.size(value) if is_size(value) else type(value).__name__
+        return self.size(value) if is_size(value) else type_name(value).rpartition(".")[2]
 
 
 def is_size(value: Any) -> bool:

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
+from explorer.layer_name import LayerName
 from explorer.torch_private.state_guards import GuardNode
 from explorer.torch_private.state_watch import Watched, is_listed, watch
 
 _LAST_STEP = re.compile(r"(.*)(?:\.(\w+)|\['([^'\\]*)'\]|\[(\d+)\])")
 _KEYS_OF = "list(dict.keys("
 _TABLES = ("_modules", "_parameters", "_buffers")
-_CONSTANTS = (bool, int, float, complex, str, bytes, type(None), torch.dtype)
+_CONSTANTS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, LayerName)
 _BY_IDENTITY = frozenset({"ID_MATCH", "NOT_NONE"})
 _BY_TYPE = _BY_IDENTITY | {"TYPE_MATCH"}
 _OF_TENSORS = _BY_TYPE | {"TENSOR_MATCH", "DIMENSION_DYNAMIC_MARKING_GUARD", "NO_HASATTR"}

@@ -17,11 +17,14 @@ import torch
 from explorer.artifacts.common import SourceLocation
 from explorer.errors import GuardViolation
 from explorer.guards.user_words import in_user_words
+from explorer.intermediate_tensors import STEP_INSIDE, IntermediateTensors
 
 _TYPE = re.compile(r"___check_type_id\((.*), \d+\), type=<class '(.*)'>")
 _OBJECT = re.compile(r"___check_obj_id\((.*?), \d+\)(?:, type=.*)?")
 _COMPARED = re.compile(r"(.*?) (?:==|is not|is|!=) (.*)")
 _CONTAINS = re.compile(r"(not )?___dict_contains\('(.*)', (.*)\)")
+_LENGTH = re.compile(r"(len\(.*\)) != (\d+)")
+_ITEM_OF_LIST = re.compile(r"(list\(.*\))\[\d+\] == .*")
 _PLACE = re.compile(r"(.*)# (\S.*?):(\d+) in (.*)")
 _SENTENCES = {
     "Duplicate tensor found": "no two of its tensors are one object",
@@ -68,15 +71,20 @@ def _parts(test: str) -> tuple[str, str, str]:
         if test.startswith(beginning):
             return words, "", words
     if found := _TYPE.fullmatch(test):
-        name = found[2].removeprefix("builtins.")
-        return f"{in_user_words(found[1])} is a {name}", found[1], f"a {name}"
+        name = found[2].removeprefix("builtins.").removeprefix(f"{IntermediateTensors.__module__}.")
+        kind = f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+        return f"{in_user_words(found[1])} is {kind}", found[1], kind
     if found := _OBJECT.fullmatch(test):
         same = "the object of the capture"
         return f"{in_user_words(found[1])} is {same}", found[1], same
+    if STEP_INSIDE in test and (found := _CONTAINS.fullmatch(test)):
+        return in_user_words(test), "", in_user_words(test)
     if found := _CONTAINS.fullmatch(test):
         owner = in_user_words(found[3].removesuffix(".__dict__"))
         has = "has no attribute" if found[1] else "has an attribute"
         return f"{owner} {has} {found[2]!r}", "", f"an object that {has} {found[2]!r}"
+    if found := _LENGTH.fullmatch(test):  # torch names what it found instead of what it wants
+        test = f"{found[1]} == {found[2]}"
     if found := _COMPARED.fullmatch(test):
         source = found[1]
         return in_user_words(test), source, in_user_words(found[2])
@@ -128,7 +136,9 @@ def state_violation(
     """
     failed = parse_failed_guard(reason)
     given = value_now(failed.source, scope, global_scope)
-    place = known.get(failed.condition)
+    if given is not None and given == failed.accepted:
+        given = f"another {given}"  # two layer names of one text that stand for two layers
+    place = _known_place(failed.condition, known)
     location = str(place) if place else failed.location  # torch shortens the path of the file
     text = place.text if place else failed.text
     read_by = f", read at {location}: {text}" if location else ""
@@ -143,6 +153,16 @@ def state_violation(
         given=given or "another value",
         accepted=failed.accepted,
     )
+
+
+def _known_place(
+    condition: str, known: Mapping[str, SourceLocation | None]
+) -> SourceLocation | None:
+    """The user's line of a condition; torch tests ``list(d) == [...]`` name by name."""
+    item = _ITEM_OF_LIST.fullmatch(condition)
+    if item is None or condition in known:
+        return known.get(condition)
+    return next((known[text] for text in known if text.startswith(f"{item[1]} == ")), None)
 
 
 __all__ = ["FailedGuard", "parse_failed_guard", "state_violation", "value_now"]

@@ -31,7 +31,7 @@ from explorer.artifacts.common import Expression
 from explorer.stages import effects
 from explorer.stages.graphs import example_value, user_location
 from explorer.stages.op_names import function_name
-from explorer.torch_private import ops
+from explorer.torch_private import opaque, ops
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 _BY_TEXT = (torch.dtype, torch.device, torch.memory_format, torch.layout)
@@ -270,7 +270,7 @@ class _RecordWriter:
             return tuple(self.value(item) for item in value)
         if isinstance(value, _PLAIN):
             return repr(value)
-        return type(value).__qualname__
+        return opaque.type_name(value)  # of a layer's name only that it is one
 
     def size_names(self) -> dict[str, str]:
         """``c0`` -> the user's name of the size."""

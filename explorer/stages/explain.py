@@ -21,6 +21,12 @@ _LONGEST_TEXT = 120
 _VALUE = ("node",)
 _TAGGED = ("float", "complex", "bytes", "ellipsis", "size", "function", "object", "value")
 _TEXT_HINT = "A text argument is part of the graph, so each one makes a graph of its own."
+_NAME_HINT = (
+    "This text keeps the pieces apart: it is part of the graph, so each text makes a graph of its "
+    "own. Declare the parameter of {op} as explorer.LayerName and pass LayerName({text}), "
+    "made once: it is an input of the graph."
+)
+_TORCH_NAMESPACES = ("aten", "prims", "prim", "inductor", "higher_order")
 _SIZE_HINT = (
     "One artifact serves one size range, so pieces share it only where the same size picks it."
 )
@@ -142,7 +148,7 @@ class _Comparison:
                 yield Difference("constant", *texts, places)
                 continue
             x, y = next(pair for pair in zip(one, other, strict=True) if pair[0] != pair[1])
-            hint = _TEXT_HINT if isinstance(x, str) and isinstance(y, str) else ""
+            hint = _text_hint(target, x, y)
             words = _apart(f"{_shown(x)} in {target}", f"{_shown(y)} in {target}")
             yield Difference("constant", *words, places, hint)
 
@@ -241,6 +247,16 @@ class _Comparison:
                 texts = ("; ".join(one) or "nothing", "; ".join(other) or "nothing")
                 found.append(Difference(kind, *texts, (), _SIZE_HINT if kind == "symbol" else ""))
         return found
+
+
+def _text_hint(target: str, x: Any, y: Any) -> str:
+    """What to do about two texts that differ; a custom op can take a LayerName instead."""
+    if not (isinstance(x, str) and isinstance(y, str)):
+        return ""
+    namespace, separator, _ = target.partition("::")
+    if not separator or namespace in _TORCH_NAMESPACES:
+        return _TEXT_HINT
+    return _NAME_HINT.format(op=target, text=_shown(x))
 
 
 def _is_call(node: tuple[Any, ...]) -> bool:

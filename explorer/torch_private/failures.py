@@ -2,14 +2,16 @@
 
 Private names used (torch 2.13.0): ``GuardOnDataDependentSymNode.cond``,
 ``ShapeEnv._shape_id_to_unbacked_symbol``, ``torch._library.custom_ops.OPDEFS`` with its
-``_abstract_fn``, ``torch._library.simple_registry.singleton``, ``torch._guards.TracingContext``,
-and the text of the warning that ``torch.cond`` gives for a constant. Where one is missing, less is
-explained, and nothing fails.
+``_abstract_fn``, ``torch._library.simple_registry.singleton``, what ``torch.library`` wraps a fake
+implementation in (``_check_pystubs_once``), ``torch._guards.TracingContext``, and the text of the
+warning that ``torch.cond`` gives for a constant. Where one is missing, less is explained, and
+nothing fails.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -66,7 +68,16 @@ def fake_implementation(operator: str) -> Callable[..., Any] | None:
     if written is not None:
         return written
     kernel = singleton.find(operator).fake_impl.kernel
-    return None if kernel is None else kernel.func
+    return None if kernel is None else _as_written(kernel.func)
+
+
+def _as_written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The user's function in torch's own wrapper, and in those that say what they wrap."""
+    code = getattr(function, "__code__", None)
+    if code is not None and "func" in code.co_freevars and code.co_name == "inner":
+        cells: tuple[Any, ...] = getattr(function, "__closure__", None) or ()
+        function = cells[code.co_freevars.index("func")].cell_contents
+    return inspect.unwrap(function)
 
 
 @contextlib.contextmanager

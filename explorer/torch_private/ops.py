@@ -2,6 +2,7 @@
 
 Private names used (torch 2.13.0): ``torch._ops.OpOverload``, ``OpOverloadPacket``,
 ``HigherOrderOperator`` and ``_higher_order_ops``, ``torch._C._dispatch_get_all_op_names``,
+``torch._C._parse_dispatch_key``,
 ``torch._C._nn`` (as a module name), ``UntypedStorage._cdata``, ``_enter_autocast`` and
 ``_exit_autocast`` of ``torch.amp.autocast_mode``, ``_enter_inference_mode`` and
 ``_exit_inference_mode`` of ``torch.autograd.grad_mode``.
@@ -89,6 +90,11 @@ def registered_names() -> frozenset[str]:
     default = {f"{name}.default" for name in names if "." not in name}
     higher_order = {f"higher_order::{name}" for name in _higher_order_ops}
     return frozenset(names) | {name.partition(".")[0] for name in names} | default | higher_order
+
+
+def is_dispatch_key(name: str) -> bool:
+    """Whether the dispatcher has a key of this name, such as ``CPU``."""
+    return torch._C._parse_dispatch_key(name) is not None
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,42 @@ def test_equal_layers_make_three_unique_pieces(
     assert len(compilation.unique_pieces) == unique
 
 
+@pytest.mark.parametrize(("layer_names", "unique"), [("none", 3), ("string", 7), ("opaque", 3)])
+def test_a_name_keeps_layers_apart_as_a_text_and_not_as_a_layer_name(
+    compile_sample, assert_shows_the_pieces, assert_equal_to_eager, layer_names, unique
+):
+    sample = toy_llama.sample(layers=6, hidden=16, heads=2, layer_names=layer_names)
+    compiled = compile_sample(sample)
+    assert_shows_the_pieces(sample, compiled.compilation)
+    assert len(compiled.compilation.unique_pieces) == unique
+    assert_equal_to_eager(sample, compiled)
+
+
+def test_names_of_both_kinds_give_the_same_numbers(run_eagerly):
+    plain, text, opaque = (
+        run_eagerly(toy_llama.sample(3, 16, heads=2, layer_names=layer_names), 9)
+        for layer_names in ("none", "string", "opaque")
+    )
+    assert torch.equal(text, opaque)
+    assert not torch.allclose(plain, opaque, rtol=1e-4)
+
+
+def test_text_is_named_as_what_keeps_the_layers_apart(compile_sample):
+    sample = toy_llama.sample(layers=3, hidden=16, heads=2, layer_names="string")
+    compilation = compile_sample(sample).compilation
+    _, second, third, *_ = [piece for piece in compilation.pieces if piece.unique_id]
+    (found,) = compilation.explain_difference(second, third)
+    assert found.a == "'layers.0' in explorer::scale_by_text"
+    assert "LayerName('layers.0')" in found.hint
+
+
+def test_unknown_kind_of_layer_names_is_refused(make_sample):
+    with pytest.raises(
+        ValueError, match="layer_names is 'text'; it is one of none, string, opaque"
+    ):
+        make_sample("toy_llama", layer_names="text")
+
+
 def test_first_middle_and_last_piece_differ(compile_sample):
     compilation = compile_sample(toy_llama.sample(layers=5)).compilation
     groups = [len(unique.piece_indices) for unique in compilation.unique_pieces]

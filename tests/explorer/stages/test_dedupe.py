@@ -21,6 +21,7 @@ from explorer.stages.dedupe import dedupe, record_of, unique_label
 from explorer.stages.normalise import normalise
 from explorer.stages.split import split
 from sample_models import toy_llama
+from tests.explorer import naming
 from tests.explorer.cutting import (
     ATTENTION,
     STEP,
@@ -186,6 +187,27 @@ def test_input_is_left_as_it_is() -> None:
     assert [str(piece.graph) for piece in result.pieces] == before
     assert [piece.unique_id for piece in result.pieces] == [None] * 3
     assert [str(piece.graph) for piece in unique.pieces] == before
+
+
+def test_of_a_layer_name_only_counts_that_it_is_one() -> None:
+    result = split_graph(naming.NamedLayers(3), random_rows(6, 8), splitting_ops=[STEP])
+    assert labels(result) == ["A", "A", "A"]
+    other = split_graph(naming.NamedLayers(1, 9.0), random_rows(6, 8), splitting_ops=[STEP])
+    assert fingerprints(other)[0] == fingerprints(result)[0]
+    captured = result.normalised.captured
+    inputs = [
+        node for node in record_of(result.pieces[0], captured, "x_0").nodes if node[0] == "input"
+    ]
+    assert "explorer.layer_name.LayerName" in [node[1] for node in inputs]
+
+
+def test_splitting_op_takes_a_layer_name() -> None:
+    model = naming.NamedLayers(3)
+    compiled = compile_cut(model, random_rows(6, 8), splitting_ops=["explorer::test_scale_named"])
+    assert [piece.unique_id for piece in compiled.compilation.unique.pieces] == [
+        "A", None, "B", None, "B", None, "C",
+    ]  # fmt: skip
+    assert_equal_to_eager(model, compiled, lambda n: (random_rows(n, 8),))
 
 
 # ------------------------------------------------------------------------------- pieces that differ

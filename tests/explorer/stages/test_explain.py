@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from explorer.artifacts import Difference
 from explorer.stages.graphs import copy_graph, placeholders
 from tests.explorer.cutting import ATTENTION, STEP, compile_cut, random_rows
+from tests.explorer.naming import NamedLayers, compile_named
 
 demo = torch.ops.demo
 
@@ -50,13 +51,33 @@ def test_text_argument_is_named_with_a_hint() -> None:
     assert found.kind == "constant"
     assert found.a == "'layers.1.attn' in demo::tagged"
     assert found.b == "'layers.2.attn' in demo::tagged"
-    assert found.hint.startswith("A text argument is part of the graph")
-    assert re.fullmatch(
+    assert found.hint == (
+        "This text keeps the pieces apart: it is part of the graph, so each text makes a graph of "
+        "its own. Declare the parameter of demo::tagged as explorer.LayerName and pass "
+        "LayerName('layers.1.attn'), made once: it is an input of the graph."
+    )
+    assert re.match(
         r"The constant differs: 'layers\.1\.attn' in demo::tagged against "
-        r"'layers\.2\.attn' in demo::tagged \(.*test_explain\.py:\d+\)\. A text argument is part "
-        r"of the graph, so each one makes a graph of its own\.",
+        r"'layers\.2\.attn' in demo::tagged \(.*test_explain\.py:\d+\)\. This text keeps ",
         str(found),
     )
+
+
+def test_text_that_torch_takes_is_no_name_of_a_layer() -> None:
+    def model(x: torch.Tensor) -> torch.Tensor:
+        one = demo.step(torch.div(x, 3, rounding_mode="floor"))
+        return demo.step(torch.div(one, 3, rounding_mode="trunc"))
+
+    (found,) = differences(model, X)
+    assert words((found,)) == [("constant", "'floor' in torch.div", "'trunc' in torch.div")]
+    assert found.hint.startswith("A text argument is part of the graph")
+    assert "LayerName" not in found.hint
+
+
+def test_layer_names_are_no_difference() -> None:
+    compilation = compile_named(NamedLayers(3)).compilation
+    first, *others = [piece for piece in compilation.pieces if piece.unique_id is not None]
+    assert [compilation.explain_difference(first, other) for other in others] == [(), ()]
 
 
 def test_numbers_that_differ_are_named_with_their_lines() -> None:
