@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from explorer.artifacts import RunRecord
+from explorer.as_it_is import as_it_is
 from explorer.errors import ExplorerError, InputError
 from explorer.example_inputs import copied
 from explorer.model_state import ModelState
@@ -103,7 +104,7 @@ def _check(session: Session, sizes: dict[str, int]) -> Check:
     (args, kwargs), (other_args, other_kwargs) = copied(args, kwargs), copied(args, kwargs)
     state = ModelState(model)
     try:
-        expected = see(model, args, kwargs, state)
+        expected = see(as_it_is(model), args, kwargs, state)
     except Exception as error:  # whatever the user's model raises
         state.restore()
         return Check(sizes, Outcome.EAGER_FAILS, problem=_said(error))

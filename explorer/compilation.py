@@ -6,7 +6,7 @@ With them come the tables and texts that people ask for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,12 +45,14 @@ class Compilation:
         timings: step name -> wall seconds of this compilation; 0.0 for a step that was not run
             again.
         name: a short name for titles.
+        counts: what happened for it, by the names of ``counters``; those that are 0 are left out.
     """
 
     config: CompilationConfig
     plan: DispatchPlan
     timings: Mapping[str, float]
     name: str = "model"
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def compiled(self) -> CompiledPieces:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from explorer.errors import ConfigError
@@ -21,6 +22,24 @@ _E = TypeVar("_E", bound=Enum)
 
 LARGEST_SIZE = 2**31 - 1
 """Sizes above this do not fit the 32-bit indices that kernels may use."""
+
+
+class CompilationMode(Enum):
+    """How much of the work is done; each one is a rung of the ladder that ``bisect`` walks."""
+
+    NONE = "none"
+    """The model as it is."""
+    STOCK_TORCH_COMPILE = "stock_torch_compile"
+    """``torch.compile`` with its own guards."""
+    DYNAMO_TRACE_ONCE = "dynamo_trace_once"
+    """One captured graph, uncut and for all sizes, through the backend."""
+    PIECEWISE = "piecewise"
+    """One captured graph, cut at the splitting ops, each piece compiled once per size range."""
+
+    @property
+    def captures(self) -> bool:
+        """Whether there is a captured graph, and so a Compilation."""
+        return self in (CompilationMode.DYNAMO_TRACE_ONCE, CompilationMode.PIECEWISE)
 
 
 class DynamicShapesType(Enum):
@@ -106,6 +125,7 @@ class CompilationConfig:
     """Everything that decides how a model is cut, compiled and run.
 
     Attributes:
+        mode: how much is done; see ``in_force`` for what the modes leave out.
         backend: ``"inductor"``, ``"eager"``, or an object with the Backend protocol.
         splitting_ops: names of the ops at which the graph is cut: ``ns::op``, ``ns::op.overload``,
             a public torch name (``torch.nn.functional.scaled_dot_product_attention``,
@@ -122,9 +142,12 @@ class CompilationConfig:
         variants_limit: captured graphs of one model under VARIANTS, at most; at least 1.
         dedupe: whether equal pieces share one artifact.
         inductor_config: settings for the Inductor backend, checked against its own list of
-            settings.
+            settings; graph passes among them are ``GraphPass`` objects or functions of a graph.
+        debug_dump_path: folder in which every compilation writes its stages as files to read and to
+            run; None writes nothing.
     """
 
+    mode: CompilationMode = CompilationMode.PIECEWISE
     backend: str | Backend = "inductor"
     splitting_ops: tuple[str, ...] = ()
     compile_sizes: tuple[int, ...] = ()
@@ -138,8 +161,10 @@ class CompilationConfig:
     variants_limit: int = 16
     dedupe: bool = True
     inductor_config: Mapping[str, Any] = field(default_factory=dict)
+    debug_dump_path: Path | None = None
 
     def __post_init__(self) -> None:
+        _set(self, "mode", _member(CompilationMode, self.mode, "mode"))
         _check_backend(self.backend)
         _set(self, "splitting_ops", _strings(self.splitting_ops, "splitting_ops"))
         _set(self, "compile_sizes", _sizes(self.compile_sizes, "compile_sizes", smallest=1))
@@ -172,10 +197,17 @@ class CompilationConfig:
         if not isinstance(self.dedupe, bool):
             raise ConfigError(f"dedupe must be True or False, not {self.dedupe!r}.")
         _set(self, "inductor_config", _settings(self.inductor_config))
+        _set(self, "debug_dump_path", _folder(self.debug_dump_path))
 
     def replace(self, **changes: Any) -> CompilationConfig:
         """A copy with some fields changed; an unknown field is a TypeError."""
         return dataclasses.replace(self, **changes)
+
+    def in_force(self) -> CompilationConfig:
+        """What the steps go by: DYNAMO_TRACE_ONCE cuts nothing and has one range for all sizes."""
+        if self.mode is not CompilationMode.DYNAMO_TRACE_ONCE:
+            return self
+        return self.replace(splitting_ops=(), compile_sizes=(), compile_ranges_endpoints=())
 
     def changed_fields(self, other: CompilationConfig) -> dict[str, tuple[Any, Any]]:
         """Field name -> (value here, value in ``other``) for the fields that differ."""
@@ -223,6 +255,12 @@ def _settings(values: object) -> Mapping[str, Any]:
                 f"inductor_config maps the name of a setting to its value, not {key!r}."
             )
     return FrozenSettings(dict(values))
+
+
+def _folder(value: object) -> Path | None:
+    if value is None or (isinstance(value, str | Path) and str(value)):
+        return None if value is None else Path(value)
+    raise ConfigError(f"debug_dump_path must be the path of a folder or None, not {value!r}.")
 
 
 def _strings(values: object, name: str) -> tuple[str, ...]:

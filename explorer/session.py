@@ -16,27 +16,34 @@ from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
     CapturedGraph,
+    PieceKind,
     SkippedRange,
     UniquePieces,
 )
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig
-from explorer.counters import counters
+from explorer.counters import Counts, counters, grown
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError
 from explorer.pipeline import StepRunner, compile_and_plan, cut
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
+from explorer.runtime.uncompiled_model import UncompiledModel
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.compile_plan import WantedArtifact, plan_compile
 from explorer.target import CompileTarget, MakeInputs
+from explorer.watching import watched, watchers_of
 
 _T = TypeVar("_T")
-_COUNTER_OF_STEP = {
-    "capture": "captured",
-    "normalise": "normalised",
-    "split": "split",
-    "dedupe": "deduped",
+_COUNTS_OF_STEP: Mapping[str, Callable[[Any], Mapping[str, int]]] = {
+    "capture": lambda captured: {"captured": 1, "graphs_seen": 1},
+    "normalise": lambda normalised: {"normalised": 1},
+    "split": lambda split: {
+        "split": 1,
+        "pieces_seen": len(split.pieces),
+        "compiled_pieces_seen": sum(each.kind is PieceKind.COMPILED for each in split.pieces),
+    },
+    "dedupe": lambda unique: {"deduped": 1},
 }
 _REQUEST_FIELDS = ("dynamic_arg_dims", "mark_unbacked_dims")
 
@@ -110,17 +117,17 @@ class _StepCache:
         self.results.clear()
 
     def _known(self, name: str, reads: tuple[Any, ...], step: Callable[[], Any]) -> _StepResult:
-        counter = _COUNTER_OF_STEP.get(name)
+        counts = _COUNTS_OF_STEP.get(name)
         kept = self.results.setdefault(name, [])
-        if counter is not None:
+        if counts is not None:
             for before in kept:
                 if before.reads == reads:
                     return before
         started = time.perf_counter()
         found = _StepResult(reads, step(), 0.0)
         found.unclaimed_seconds = time.perf_counter() - started
-        if counter is not None:
-            counters.add(counter)
+        if counts is not None:
+            counters.add(**counts(found.result))
             kept.append(found)
             del kept[: -self.limit]
         return found
@@ -139,6 +146,8 @@ class Session:
         mark_unbacked_dims: see ``compile_model``.
         make_inputs: see ``compile_model``.
         config: the first configuration.
+        shape_invariants: called at the beginning of a capture with the arguments of the call; its
+            ``torch._check`` calls say how sizes are related.
         name: a short name for titles.
         history_limit: compilations that are kept.
     """
@@ -153,6 +162,7 @@ class Session:
         mark_unbacked_dims: Mapping[str, Any] | None = None,
         make_inputs: MakeInputs | None = None,
         config: CompilationConfig | None = None,
+        shape_invariants: Callable[..., Any] | None = None,
         name: str | None = None,
         history_limit: int = 20,
     ) -> None:
@@ -170,6 +180,7 @@ class Session:
             dynamic_arg_dims,
             mark_unbacked_dims,
             make_inputs,
+            shape_invariants,
         )
         if config is not None and not isinstance(config, CompilationConfig):
             raise ConfigError(f"config must be a CompilationConfig, not {type(config).__name__}.")
@@ -180,6 +191,7 @@ class Session:
         ):
             raise ConfigError(f"history_limit must be an int of at least 1, not {history_limit!r}.")
         self._config = config or CompilationConfig()
+        counters.add(models_seen=1)
         self._requests: list[CaptureRequest] = [self._request]
         self._name = name or type(model).__name__
         self._cache = _StepCache(history_limit)
@@ -222,7 +234,8 @@ class Session:
             changes: as for ``update``.
         """
         with self._lock:
-            request, config = self._changed(changes)
+            request, wanted = self._changed(changes)
+            config = _config_of_steps(wanted)
             unique = cut(request, config, self._cache.timed({}, is_plan=True))
             plan = plan_compile(unique, config)
             reuse = tuple(
@@ -282,25 +295,29 @@ class Session:
             TypeError: a change that is no field.
             ExplorerError: what the steps raise.
         """
-        with self._lock:
-            request, config = self._changed(changes)
+        counts = Counts()
+        with self._lock, counters.also_for(counts):
+            request, wanted = self._changed(changes)
+            config = _config_of_steps(wanted)
             timings: dict[str, float] = {}
-            unique = cut(request, config, self._cache.timed(timings))
+            step = watched(self._cache.timed(timings), watchers_of(config, self._name))
+            unique = cut(request, config, step)
         # Not under the lock: a plan for the next edit may be wanted while this compiles.
-        plan = compile_and_plan(
-            unique,
-            config,
-            self._cache.timed(timings),
-            memory=dict(self._memory),
-            progress=progress,
-            cancel=cancel,
-        )
+        with counters.also_for(counts):
+            plan = compile_and_plan(
+                unique,
+                config,
+                step,
+                memory=dict(self._memory),
+                progress=progress,
+                cancel=cancel,
+            )
         if cancel is not None:  # wanted during the last artifact
             cancel.raise_if_cancelled()
         with self._lock:
-            compilation = Compilation(config, plan, timings, self._name)
+            compilation = Compilation(config, plan, timings, self._name, grown(counts))
             self._remember(compilation)
-            self._request, self._config = request, config
+            self._request, self._config = request, wanted
             self._runner = None
             return compilation
 
@@ -332,7 +349,14 @@ class Session:
     # -------------------------------------------------------------------------------------- running
 
     def model(self) -> CompiledModel:
-        """The latest good compilation as something to call."""
+        """The latest good compilation as something to call.
+
+        In the modes NONE and STOCK_TORCH_COMPILE it is the model as it is, or ``torch.compile``'s.
+        """
+        if not self._config.mode.captures:
+            if self._runner is None:
+                self._runner = UncompiledModel(self._request, self._config)
+            return self._runner
         compilation = self.compilation
         if self._runner is None:
             request = self._request
@@ -363,13 +387,18 @@ class Session:
             captured: another graph of the same model; None captures the request.
         """
         step = _StepCache(self._history_limit).timed(timings := {})
-        unique = cut(dataclasses.replace(request), before.config, step, captured=captured)
-        with self._lock:
-            memory = dict(self._memory)
-        plan = compile_and_plan(
-            unique, before.config, step, memory=memory, progress=None, cancel=None
-        )
-        compilation = Compilation(before.config, plan, timings, self._name)
+        step = watched(step, watchers_of(before.config, self._name))
+        counts = Counts()
+        with counters.also_for(counts):
+            if captured is not None:
+                counters.add(graphs_seen=1)
+            unique = cut(dataclasses.replace(request), before.config, step, captured=captured)
+            with self._lock:
+                memory = dict(self._memory)
+            plan = compile_and_plan(
+                unique, before.config, step, memory=memory, progress=None, cancel=None
+            )
+        compilation = Compilation(before.config, plan, timings, self._name, grown(counts))
         with self._lock:
             if captured is not None:
                 self._keep_artifacts(compilation)
@@ -377,6 +406,20 @@ class Session:
                 self._remember(compilation)
                 self._cache.forget()  # captures of the model as it was
         return compilation
+
+
+def _config_of_steps(config: CompilationConfig) -> CompilationConfig:
+    """What the steps go by.
+
+    Raises:
+        ConfigError: the mode has no steps.
+    """
+    if not config.mode.captures:
+        raise ConfigError(
+            f"mode={config.mode.name} captures no graph, so there is nothing to cut, compile or "
+            "look at: use mode=CompilationMode.PIECEWISE or DYNAMO_TRACE_ONCE, or call run()."
+        )
+    return config.in_force()
 
 
 def session_of(target: CompileTarget, config: CompilationConfig) -> Session:
@@ -439,5 +482,6 @@ def compile_model(  # noqa: PLR0913 (a user names what is needed; all but two ar
         make_inputs=make_inputs,
         config=config,
     )
-    session.update(progress=progress, cancel=cancel)
+    if session.config.mode.captures:
+        session.update(progress=progress, cancel=cancel)
     return session.model()

@@ -9,6 +9,7 @@ from typing import Any
 
 from explorer.artifacts import CapturedGraph
 from explorer.artifacts.diagnosed import Answer, AnswerKind
+from explorer.as_it_is import as_it_is
 from explorer.errors import ExplorerError
 from explorer.example_inputs import copied
 from explorer.guards.eager import inputs_at_point, random_state_kept
@@ -81,7 +82,7 @@ class EagerResult:
         state = ModelState(self._captured.model)
         try:
             with random_state_kept():
-                self._seen = see(self._captured.model, *copied(*self._inputs), state)
+                self._seen = see(as_it_is(self._captured.model), *copied(*self._inputs), state)
         except Exception as error:  # whatever the user's model raises
             return Answer(self.sizes, AnswerKind.EAGER_FAILS, said(error))
         finally:

@@ -19,6 +19,7 @@ import torch
 from explorer import example_inputs
 from explorer.artifacts import CapturedGraph
 from explorer.artifacts.audited import EagerOutcome, EagerProbe
+from explorer.as_it_is import as_it_is
 from explorer.errors import ExplorerError
 from explorer.guards.regions import Points
 from explorer.model_state import ModelState
@@ -127,7 +128,7 @@ class EagerRuns:
         state = ModelState(model)
         try:
             with torch.no_grad(), random_state_kept():
-                model(*args, **kwargs)
+                as_it_is(model)(*args, **kwargs)
         except Exception as error:  # whatever the user's model raises
             if _is_out_of_memory(error):
                 return EagerProbe(sizes, EagerOutcome.NOT_KNOWN, "there is not enough memory")

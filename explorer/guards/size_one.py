@@ -17,6 +17,7 @@ from explorer.config import CompilationConfig
 from explorer.counters import counters
 from explorer.errors import CaptureError, InputError
 from explorer.guards.graph_program import Program
+from explorer.intermediate_tensors import IntermediateTensors
 from explorer.stages.capture import call_at, capture
 from explorer.stages.normalise import normalise
 
@@ -73,7 +74,7 @@ def settle_with_conditions(
         if size.name in fixed
         for source in size.sources
     }
-    counters.add("captured")
+    counters.add(captured=1)
     try:
         if others:
             args, kwargs = example_inputs.at(request, others, captured=normalised.captured)
@@ -154,7 +155,8 @@ def _different_results(
 
 def _shown_result(result: Any) -> str:
     """The result on one line, without the content of tensors."""
-    values = list(result.values()) if isinstance(result, Mapping) else result
+    is_mapping = isinstance(result, Mapping | IntermediateTensors)
+    values = list(result.values()) if is_mapping else result
     values = values if isinstance(values, list | tuple) else [values]
     texts = ["a tensor" if isinstance(v, torch.Tensor | _Mark) else repr(v) for v in values]
     return f"({', '.join(texts)})"[:100]
@@ -181,6 +183,8 @@ def _same_result(one: Any, other: Any) -> bool:
         return one is other
     if type(one) is not type(other):
         return False
+    if isinstance(one, IntermediateTensors):
+        return _same_result(one.tensors, other.tensors)
     if isinstance(one, Mapping):
         return list(one) == list(other) and _same_result(tuple(one.values()), tuple(other.values()))
     if isinstance(one, list | tuple):

@@ -125,7 +125,7 @@ class SizeOneCaptures:
         return next((each for each in self._specials if each.fits(sizes, values)), None)
 
     def _add(self, request: CaptureRequest) -> Special:
-        counters.add("captured")
+        counters.add(captured=1)
         special = capture_fixing(request, self._config)
         found = Special(normalise(special), plain_values(request))
         self._specials.append(found)

@@ -47,19 +47,21 @@ def _plain_record(source: str, text: str, value: object) -> GuardRecord:
 def _records(guard: RawValueGuard) -> list[GuardRecord]:
     if guard.kind == "GRAD_MODE":
         return [_plain_record("grad mode", "gradients are not computed", False)]
+    if guard.kind in ("DICT_CONTAINS", "DICT_NOT_CONTAINS") and not guard.code:
+        return []  # that an object has the attributes of its class
     stack = user_frames(guard.user_stack)
     source = in_user_words(guard.name)
     return [
         GuardRecord(
             _int_condition(guard, source),
-            in_user_words(code),
+            code,
             GuardOrigin.VALUE,
             location=stack[-1] if stack else None,
             sources=(source,),
             user_stack=stack,
             value=guard.value,
         )
-        for code in guard.code or (f"{guard.kind} of {guard.name}",)
+        for code in map(in_user_words, guard.code or (f"{guard.kind} of {guard.name}",))
         if "___" not in code and "_dynamo_" not in code  # torch's own helpers and marks
     ]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from explorer import example_inputs
 from explorer.artifacts import (
@@ -22,7 +23,9 @@ from explorer.artifacts import (
 from explorer.config import CompilationConfig
 from explorer.errors import ExplorerError, SpecializedDim
 from explorer.guards.conditions import Conditions
+from explorer.intermediate_tensors import IntermediateTensors
 from explorer.stages.capture import CaptureRequest, capture, checked_model, named_dims
+from explorer.stages.inputs import items_in
 from explorer.torch_private.capture import traced_function
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -134,18 +137,28 @@ def fixed_sizes(captured: CapturedGraph) -> dict[str, int]:
 def plain_values(request: CaptureRequest) -> tuple[tuple[str, Any], ...]:
     """The arguments of a request that are no tensors, as (name, value): graphs depend on them.
 
-    A container counts as the object that it is.
+    A dict, list, tuple or ``IntermediateTensors`` counts as what is in it, any other object as the
+    one that it is.
     """
     function, receiver = traced_function(checked_model(request.model))
     first = () if receiver is None else (receiver,)
     bound = inspect.signature(function).bind(*first, *request.args, **request.kwargs)
     bound.apply_defaults()
     values = [(name, value) for name, value in bound.arguments.items() if value is not receiver]
-    return tuple(
-        (name, (type(value), value) if isinstance(value, _PLAIN) else id(value))
-        for name, value in values
-        if not hasattr(value, "shape")
-    )
+    return tuple((name, _plain(value)) for name, value in values if not hasattr(value, "shape"))
+
+
+def _plain(value: Any) -> Any:
+    """What stands for one value: equal for two values that a graph cannot tell apart."""
+    if isinstance(value, torch.Tensor):
+        return torch.Tensor
+    if isinstance(value, _PLAIN):
+        return type(value), value
+    if type(value) is IntermediateTensors:
+        return type(value), _plain(vars(value))  # somebody may have given it an attribute
+    if type(value) in (dict, list, tuple):
+        return type(value), [(step, _plain(item)) for step, item in items_in(value)]
+    return id(value)
 
 
 def region_mask(

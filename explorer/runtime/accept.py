@@ -12,7 +12,13 @@ from explorer.artifacts import CapturedGraph, GuardRecord, Size, UserTensor
 from explorer.artifacts.common import Expression
 from explorer.errors import GuardViolation, InputError
 from explorer.guards.valid import checked_guards, sizes_text, valid_sizes
-from explorer.runtime.predicate import TensorAt, size_readers, tensors_of
+from explorer.runtime.predicate import (
+    SameSize,
+    TensorAt,
+    same_sizes_outside,
+    size_readers,
+    tensors_of,
+)
 from explorer.size_range import SizeRange
 from explorer.stages import inputs
 
@@ -42,6 +48,10 @@ def check_tensors(
         GuardViolation: naming the input, what it is and what the graph is right for.
     """
     points = {size.symbol: sizes[size.name] for size in captured.sizes}
+    for each in same_sizes_outside(captured):
+        shape, wanted = values[each.position].shape, sizes[each.size.name]
+        if len(shape) <= each.dim or shape[each.dim] != wanted:
+            raise _same_size_violation(each, shape, wanted)
     restride = []
     for each in tensors_of(captured):
         tensor, expected = values[each.position], each.expected
@@ -73,7 +83,9 @@ def _refuse_special(tensor: torch.Tensor, path: str) -> None:
 
 
 def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
-    """Refuses what stands where a tensor was at capture: another type, or a tensor of another rank.
+    """Refuses what stands where a tensor was at capture.
+
+    That is nothing at all, something of another type, or a tensor of another rank.
 
     Args:
         captured: what the graph relies on.
@@ -81,13 +93,15 @@ def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: something else than a tensor.
-        GuardViolation: a tensor of another rank.
+        GuardViolation: nothing, or a tensor of another rank.
     """
     for expected in captured.user_inputs:
         try:
             # Dynamo's own name of the input, such as L['batch']['ids'].
             value = eval(expected.source, {"__builtins__": {}}, {"L": scope})
-        except Exception:  # a name with helpers of Dynamo's, or a container of another form
+        except (AttributeError, IndexError, KeyError, TypeError):
+            raise missing_violation(expected.path) from None
+        except Exception:  # a name with helpers of Dynamo's
             continue
         if not isinstance(value, torch.Tensor):
             raise InputError(
@@ -96,6 +110,17 @@ def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
             )
         if value.dim() != len(expected.shape):
             raise _rank_violation(expected, value)
+
+
+def missing_violation(path: str) -> GuardViolation:
+    """The error for a call that has no tensor where one was at capture."""
+    return GuardViolation(
+        f"{path} is not in this call, but was a tensor at capture: pass it, or have a graph "
+        "captured for calls without it with guard_policy=GuardPolicy.VARIANTS.",
+        guard=f"{path} is a tensor",
+        given="no value",
+        accepted="a tensor",
+    )
 
 
 def _numbers(points: Mapping[Expression, int]) -> dict[Expression, Expression]:
@@ -157,6 +182,17 @@ def _shape_violation(
         f"{label} is {given}, but must be {wanted}: {why}.",
         guard=f"{label} == {wanted}",
         given=str(given),
+        accepted=str(wanted),
+    )
+
+
+def _same_size_violation(each: SameSize, shape: torch.Size, wanted: int) -> GuardViolation:
+    label = f"{each.path}.size({each.dim})"
+    given = str(shape[each.dim]) if len(shape) > each.dim else f"none of {len(shape)} dims"
+    return GuardViolation(
+        f"{label} is {given}, but must be {wanted}: it is the same size as {each.size.label}.",
+        guard=f"{label} == {each.size.label}",
+        given=given,
         accepted=str(wanted),
     )
 

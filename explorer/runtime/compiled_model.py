@@ -19,9 +19,11 @@ import torch
 
 from explorer.artifacts import RunRecord
 from explorer.artifacts.covered import Coverage
+from explorer.as_it_is import as_it_is
 from explorer.compilation import Compilation
 from explorer.config import GradPolicy, GuardPolicy
 from explorer.errors import ConfigError, GradRequired
+from explorer.intermediate_tensors import IntermediateTensors
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.cover import cover
 from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
@@ -29,6 +31,7 @@ from explorer.runtime.variants import Rebuild, Variants
 from explorer.size_range import SizeRange
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import dotted_path
+from explorer.torch_private.capture import undecorated
 from explorer.torch_private.hooks import SUBMODULES_AS_TRACED
 
 logger = logging.getLogger("explorer")
@@ -47,7 +50,8 @@ class CompiledModel:
 
     def __init__(self, request: CaptureRequest, compilation: Compilation, rebuild: Rebuild) -> None:
         self._request = request
-        self._model = compilation.captured.model
+        self._model = undecorated(compilation.captured.model)
+        self._as_it_is = as_it_is(compilation.captured.model)
         self.model_before_compiling = request.model
         self._rebuild = rebuild
         self._lock = threading.RLock()
@@ -77,11 +81,11 @@ class CompiledModel:
             return self._model(*args, **kwargs)  # a trace around this one sees the model itself
         runner = self._states[0]
         if runner.is_empty and self._variants is None:
-            return self._model(*args, **kwargs)
+            return self._as_it_is(*args, **kwargs)
         was_enabled = torch.is_grad_enabled()
         if was_enabled:
             if self._asks_for_grad(args, kwargs):
-                return self._model(*args, **kwargs)
+                return self._as_it_is(*args, **kwargs)
             self._say_once("grad", "gradients are not computed: compiled pieces run under no_grad")
             torch.set_grad_enabled(False)
         try:
@@ -101,7 +105,7 @@ class CompiledModel:
 
     def _run_eagerly(self, runner: Runner, args: Any, kwargs: Any) -> Any:
         started = time.perf_counter()
-        result = self._model(*args, **kwargs)
+        result = self._as_it_is(*args, **kwargs)
         if runner.recording is not None:
             _fill_eager(runner.recording, (time.perf_counter() - started) * 1e6)
         return result
@@ -211,8 +215,8 @@ def _path_that_requires_grad(args: Any, kwargs: Any) -> str | None:
         if isinstance(value, torch.Tensor):
             if value.requires_grad:
                 return f"positional input {index}"
-        elif isinstance(value, list | tuple | dict):
-            items = value.values() if isinstance(value, dict) else value
+        elif isinstance(value, list | tuple | dict | IntermediateTensors):
+            items = value if isinstance(value, list | tuple) else value.values()
             if _path_that_requires_grad(tuple(items), {}) is not None:
                 return f"a tensor inside positional input {index}"
     for name, value in kwargs.items():

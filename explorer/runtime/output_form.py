@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 import torch
 
+from explorer.intermediate_tensors import IntermediateTensors, holding
+
 _CONSTANTS = (bool, str, type(None))
 
 
@@ -43,7 +45,8 @@ def output_source(
 
     Raises:
         Unfit: the output holds something else than tensors of the graph or of the call, None,
-            bools and texts, in tuples, lists, dicts and named tuples that are made anew.
+            bools and texts, in tuples, lists, dicts, named tuples and ``IntermediateTensors`` that
+            are made anew.
     """
     try:
         first, second = results(tuple(_Mark(number) for number in range(returned)))
@@ -75,7 +78,7 @@ class _Writer:
             if first is not second or id(first) in self.ambiguous or id(first) not in self.tensors:
                 raise Unfit("the output holds a tensor of unknown origin")
             return self.tensors[id(first)]
-        if not isinstance(first, tuple | list | dict):
+        if not isinstance(first, tuple | list | dict | IntermediateTensors):
             raise Unfit(f"the output holds a {type(first).__name__}")
         if type(first) is not type(second) or len(first) != len(second):
             raise Unfit("two equal calls return different things")
@@ -85,6 +88,8 @@ class _Writer:
         if id(first) in self.seen or (first is second and first != ()):
             raise Unfit("the output holds a container that is not made anew")
         self.seen.add(id(first))
+        if isinstance(first, IntermediateTensors):
+            return self._intermediate_tensors(first, second)
         if type(first) is dict:
             if list(first) != list(second) or not all(type(key) in (str, int) for key in first):
                 raise Unfit("the output holds a dict with keys that have no text")
@@ -95,6 +100,13 @@ class _Writer:
             return f"[{', '.join(items)}]"
         made = f"({''.join(f'{item}, ' for item in items)})"
         return made if type(first) is tuple else self._named_tuple(first, made)
+
+    def _intermediate_tensors(self, first: IntermediateTensors, second: Any) -> str:
+        attributes = [list(vars(each)) for each in (first, second, holding({}))]
+        if type(first) is not IntermediateTensors or any(a != attributes[2] for a in attributes):
+            raise Unfit("the output holds an IntermediateTensors with more than tensors")
+        self.scope["holding"] = holding
+        return f"holding({self.text(first.tensors, second.tensors)})"
 
     def _named_tuple(self, value: Any, items: str) -> str:
         if not hasattr(value, "_fields") or getattr(value, "__dict__", None):
@@ -107,7 +119,7 @@ class _Writer:
 def _tensors(value: Any, text: str) -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(value, torch.Tensor):
         yield text, value
-    elif type(value) is dict:
+    elif type(value) in (dict, IntermediateTensors):
         for key, item in value.items():
             if type(key) in (str, int):
                 yield from _tensors(item, f"{text}[{key!r}]")

@@ -49,6 +49,31 @@ def size_readers(captured: CapturedGraph) -> dict[str, tuple[int, int]]:
 
 
 @dataclass(frozen=True, eq=False)
+class SameSize:
+    """A dim of a tensor outside the graph that the capture took for a size of another tensor.
+
+    The shapes of tensors that the graph takes are tested anyway.
+    """
+
+    position: int
+    dim: int
+    path: str
+    size: Size
+
+
+def same_sizes_outside(captured: CapturedGraph) -> tuple[SameSize, ...]:
+    """The dims that nothing else compares with the size that they were."""
+    first = len(captured.inputs)
+    position_of = {path: first + index for index, path in enumerate(captured.outside)}
+    return tuple(
+        SameSize(position_of[path], dim, path, size)
+        for size in captured.sizes
+        for path, dim in size.sources[1:]
+        if path in position_of
+    )
+
+
+@dataclass(frozen=True, eq=False)
 class TensorTests:
     """What must hold of a call's tensors, as text.
 
@@ -89,6 +114,9 @@ def tensor_tests(
         tests.append(f"{name} >= {max(2, size.low)}")
         if size.high is not None:
             tests.append(f"{name} <= {size.high}")
+    for number, each in enumerate(same_sizes_outside(captured)):
+        readings.append((each.position, each.dim, f"same_{number}"))
+        tests.append(f"same_{number} == {names[each.size.symbol]}")
     tensors = tensors_of(captured)
     for number, each in enumerate(tensors):
         value = value_of(each.position)

@@ -32,6 +32,7 @@ from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import output_node, placeholders
 from explorer.stages.inputs import bind_arguments, tensor_leaves, user_arguments
 from explorer.stages.piece_compiler import PieceCompiler
+from explorer.torch_private.capture import undecorated
 from explorer.torch_private.hooks import ModuleWatch
 
 
@@ -90,7 +91,9 @@ class Runner:
         plain = not code.co_kwonlyargcount and not code.co_flags & 0x0C
         self._simple_count = len(self._names) if plain else -1
         self.cells = tuple(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        self.modules = ModuleWatch(self.captured.model, function)
+        model = self.captured.model
+        outside = undecorated(model) is not model
+        self.modules = ModuleWatch(model, function, hooks_run_outside=outside)
         self._call_tensors = threading.local()
 
     def _prepare_inputs(self) -> None:
@@ -175,7 +178,7 @@ class Runner:
             self._call_tensors.values = self._tensors_outside(args, kwargs)
         try:
             return self._forward(*self._first, *args, **kwargs)
-        except (AttributeError, IndexError, TypeError):
+        except (AttributeError, IndexError, KeyError, TypeError):
             # The bytecode reads sizes before anything is checked.
             accept.check_arguments(self.captured, self._scope(args, kwargs))
             raise
@@ -185,6 +188,9 @@ class Runner:
         bound = bind_arguments(self.raw.function, self.raw.receiver, args, kwargs)
         leaves = tensor_leaves(user_arguments(bound, self.raw.receiver))
         found = {leaf.path: leaf.tensor for leaf in leaves}
+        for path in self.captured.outside:
+            if path not in found:
+                raise accept.missing_violation(path)
         return tuple(found[path] for path in self.captured.outside)
 
     def _run_flat(self, *values: Any) -> Any:

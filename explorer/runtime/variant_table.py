@@ -110,6 +110,6 @@ def size_reader(request: CaptureRequest, path: str, dim: int) -> SizeReader:
     def search(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
         bound = bind_arguments(function, receiver, args, kwargs)
         leaves = tensor_leaves(user_arguments(bound, receiver))
-        return next(leaf.tensor.shape[dim] for leaf in leaves if leaf.path == path)
+        return {leaf.path: leaf.tensor for leaf in leaves}[path].shape[dim]
 
     return search

@@ -151,9 +151,11 @@ class Variants:
         if runner.state_problem(args, kwargs) is not None:
             return
         sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
-        own = {each.name: sizes[each.name] for each in runner.captured.sizes}
         if 0 in sizes.values():
             raise RunEagerly
+        if not {each.name for each in runner.captured.sizes} <= set(sizes):
+            return  # a call without some of the tensors
+        own = {each.name: sizes[each.name] for each in runner.captured.sizes}
         if 1 in own.values():
             normalised = runner.unique.split.normalised
             fits = self.size_one.difference(normalised, own) is None
@@ -206,7 +208,7 @@ class Variants:
         request = request_of_call(self.request, args, kwargs)
         if request.fixed_dims:
             return self.size_one.special_for_call(request).normalised.captured
-        counters.add("captured")
+        counters.add(captured=1)
         self._captures += 1
         return capture_fixing(request, self._config)
 

@@ -9,10 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import fx
 
-from explorer.config import CompilationConfig
+from explorer import passes
+from explorer.config import LARGEST_SIZE, CompilationConfig
 from explorer.errors import CompileError, ConfigError
 from explorer.size_range import SizeRange
 from explorer.torch_private import inductor
+
+_ALL_SIZES = SizeRange(1, LARGEST_SIZE)
 
 
 @runtime_checkable
@@ -121,16 +124,27 @@ class InductorBackend:
     """Torch's own compiler, one call per piece and size range.
 
     Attributes:
-        settings: Inductor settings in force for each compile.
+        settings: Inductor settings in force for each compile, graph passes among them.
+        all_sizes: what a piece serves that does not depend on the dispatch size.
     """
 
     settings: Mapping[str, Any]
+    all_sizes: SizeRange = _ALL_SIZES
     name: str = "inductor"
 
     def identity(self) -> str:
-        """The torch build and the settings."""
-        settings = sorted((key, repr(value)) for key, value in self.settings.items())
+        """The torch build and the settings.
+
+        Raises:
+            ConfigError: a setting, or a graph pass, has no text that says what it does.
+        """
+        settings = passes.settings_identity(self.settings)
         return f"inductor {torch.__version__} {torch.backends.cpu.get_cpu_capability()} {settings}"
+
+    def identity_at(self, size_range: SizeRange | None) -> str:
+        """The same with what a graph pass is told of the sizes."""
+        told = size_range or self.all_sizes
+        return f"{self.identity()} {told if passes.has_passes(self.settings) else ''}"
 
     def compile(
         self,
@@ -152,7 +166,7 @@ class InductorBackend:
                 example_inputs,
                 fake_mode=options["fake_mode"],
                 cache_tag=options["cache_tag"],
-                settings=self.settings,
+                settings=passes.bound_settings(self.settings, size_range or self.all_sizes),
             )
         except inductor.COMPILE_ERRORS as error:
             raise CompileError(_first_line(error)) from error
@@ -174,6 +188,13 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def identity_at(backend: Backend, size_range: SizeRange | None) -> str:
+    """What goes into the key of an artifact for these sizes."""
+    if isinstance(backend, InductorBackend):
+        return backend.identity_at(size_range)
+    return backend.identity()
+
+
 def resolve_backend(config: CompilationConfig) -> Backend:
     """The backend object that a configuration asks for.
 
@@ -189,6 +210,6 @@ def resolve_backend(config: CompilationConfig) -> Backend:
 
             near = ", ".join(nearest(unknown[0], inductor.setting_names()))
             raise ConfigError(f"inductor_config has no setting {unknown[0]!r}; nearest: {near}.")
-        return InductorBackend(config.inductor_config)
+        return InductorBackend(config.inductor_config, SizeRange(1, config.max_size))
     assert not isinstance(config.backend, str)
     return config.backend

@@ -21,6 +21,7 @@ from explorer.artifacts import (
     UserTensor,
 )
 from explorer.artifacts.common import Expression
+from explorer.as_it_is import as_it_is
 from explorer.config import CompilationConfig, DynamicShapesType
 from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.collect import collect
@@ -28,6 +29,7 @@ from explorer.guards.predicate_traps import constant_predicate_trap
 from explorer.stages import effects, inputs
 from explorer.stages.capture_errors import grown_text, specialised_dim, trace_error_text
 from explorer.stages.capture_sizes import independent_sizes
+from explorer.stages.dynamic_dims import dynamic_dims, inferred_dims
 from explorer.stages.graphs import (
     dotted_path,
     example_value,
@@ -51,6 +53,8 @@ class CaptureRequest:
         dynamic_arg_dims: see ``compile_model``.
         mark_unbacked_dims: dims that are marked unbacked in every mode, in the same form.
         make_inputs: makes inputs of other sizes, or None.
+        invariants: called at the beginning of the trace with the call's arguments; its
+            ``torch._check`` calls say how sizes are related. Or None.
         fixed_dims: (input path, dim) -> a constant that it becomes instead of dynamic: the model
             makes it one, or the graph for one size is wanted.
     """
@@ -61,6 +65,7 @@ class CaptureRequest:
     dynamic_arg_dims: Mapping[str, Any] | None = None
     mark_unbacked_dims: Mapping[str, Any] | None = None
     make_inputs: MakeInputs | None = None
+    invariants: Callable[..., Any] | None = None
     fixed_dims: Mapping[tuple[str, int], int] = dataclasses.field(default_factory=dict)
 
 
@@ -85,12 +90,12 @@ def capture(
     model = checked_model(request.model)
     function, receiver = dynamo.traced_function(model)
     args, kwargs = request.args, dict(request.kwargs)
-    leaves, names = _leaves(function, receiver, args, kwargs)
+    leaves, arguments = _leaves(function, receiver, args, kwargs)
     inputs.check_tensors(leaves)
     wanted = request.dynamic_arg_dims
     if wanted is None:
-        wanted = inputs.inferred_dims(function, leaves)
-    dims = inputs.dynamic_dims(leaves, names, wanted, request.mark_unbacked_dims)
+        wanted = inferred_dims(function, arguments)
+    dims = dynamic_dims(arguments, wanted, request.mark_unbacked_dims)
     fixed = {**request.fixed_dims, **(fixed_dims or {})}
     named = _with_names(dims)
     live = tuple(each for each in dims if (each.path, each.dim) not in fixed)
@@ -104,7 +109,7 @@ def capture(
     leaves = [TensorLeaf(leaf.path, copies[id(leaf.tensor)]) for leaf in leaves]
     _mark(leaves, live, config)
     state = thread_state()
-    raw = _trace(model, args, kwargs, leaves, live, config)
+    raw = _trace(model, args, kwargs, leaves, live, config, request.invariants)
     if isinstance(raw, _ModelRaised):
         if other_sizes:
             raise InputError(grown_text(other_sizes, raw.error)) from raw.error
@@ -115,6 +120,31 @@ def capture(
     traps = [str(trap) for stack in stacks if (trap := constant_predicate_trap(stack)) is not None]
     notes = tuple(dict.fromkeys((*found.notes, *traps)))
     return dataclasses.replace(found, request=request, notes=notes)
+
+
+def marked_call(
+    request: CaptureRequest,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    config: CompilationConfig,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call with its dynamic dims marked, on tensors of its own over the same memory.
+
+    Sizes 0 and 1 stay unmarked: torch gives them no symbol.
+
+    Args:
+        request: knows which dims are wanted dynamic.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        config: reads ``dynamic_shapes`` only.
+    """
+    call = dataclasses.replace(request, args=args, kwargs=dict(kwargs))
+    leaves, named = named_dims(call)
+    small = inputs.capture_sizes(leaves, named)
+    live = tuple(each for each in named if (each.path, each.dim) not in small)
+    copies = inputs.capture_copies(leaves, frozenset(each.path for each in live))
+    _mark([TensorLeaf(leaf.path, copies[id(leaf.tensor)]) for leaf in leaves], live, config)
+    return inputs.replace_tensors(args, kwargs, copies)
 
 
 def call_at(
@@ -140,25 +170,25 @@ def named_dims(
         ConfigError: a dim or a name that is not there.
     """
     function, receiver = dynamo.traced_function(checked_model(request.model))
-    leaves, names = _leaves(function, receiver, request.args, request.kwargs)
+    leaves, arguments = _leaves(function, receiver, request.args, request.kwargs)
     wanted = request.dynamic_arg_dims
     if wanted is None:
-        wanted = inputs.inferred_dims(function, leaves)
-    dims = inputs.dynamic_dims(leaves, names, wanted, request.mark_unbacked_dims)
+        wanted = inferred_dims(function, arguments)
+    dims = dynamic_dims(arguments, wanted, request.mark_unbacked_dims)
     return leaves, _with_names(dims)
 
 
 def _leaves(
     function: Any, receiver: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[list[TensorLeaf], list[str]]:
-    """The tensors of a call with their paths, and the parameter names.
+) -> tuple[list[TensorLeaf], dict[str, Any]]:
+    """The tensors of a call with their paths, and the arguments by name.
 
     A decorated ``forward(*args, **kwargs)`` shows the signature of what it wraps, which is what
     users know.
     """
     bound = inputs.bind_arguments(function, receiver, args, kwargs)
     arguments = inputs.user_arguments(bound, receiver)
-    return inputs.tensor_leaves(arguments), list(arguments)
+    return inputs.tensor_leaves(arguments), arguments
 
 
 def checked_model(model: Any) -> Callable[..., Any]:
@@ -282,6 +312,7 @@ def _trace(
     leaves: list[TensorLeaf],
     dims: tuple[DynamicDim, ...],
     config: CompilationConfig,
+    invariants: Callable[..., Any] | None,
 ) -> dynamo.RawCapture | _ModelRaised:
     recording = dynamo.Recording()
     oblivious = config.dynamic_shapes.type is DynamicShapesType.BACKED_SIZE_OBLIVIOUS
@@ -293,6 +324,7 @@ def _trace(
             size_oblivious=oblivious,
             recording=recording,
             checked=[leaf.tensor for leaf in leaves],
+            invariants=invariants,
         )
     except dynamo.ConstraintViolationError as error:
         raise specialised_dim(error, recording, dims) from error
@@ -312,7 +344,7 @@ def _error_of_eager(
     """What the model itself raises for these inputs: users get that one, from their own line."""
     try:
         with torch.no_grad():
-            model(*args, **kwargs)
+            as_it_is(model)(*args, **kwargs)
     except Exception as error:
         return error
     return None
@@ -372,7 +404,7 @@ def _captured(
         hints={size.name: size.hint for size in sizes},
         outside=tuple(
             dict.fromkeys(
-                path for size in sizes for path, _ in size.sources[:1] if path not in value_of
+                path for size in sizes for path, _ in size.sources if path not in value_of
             )
         ),
         thread_state=thread_state,
@@ -410,7 +442,7 @@ def _empty_capture(
         evaluations=found.evaluations,
         unknown=found.unknown,
         hints={size.name: size.hint for size in sizes},
-        outside=tuple(dict.fromkeys(path for size in sizes for path, _ in size.sources[:1])),
+        outside=tuple(dict.fromkeys(path for size in sizes for path, _ in size.sources)),
         thread_state=thread_state,
     )
 
@@ -441,7 +473,8 @@ def _own_graph(
             )
             if kind is InputKind.SIZE:
                 tensor_source, size, dim = raw.sources[position].rpartition(".size()")
-                path = f"{path_of_source.get(tensor_source, path)}{size}{dim}"
+                tensor_path = path_of_source.get(tensor_source, dotted_path(tensor_source))
+                path = f"{tensor_path}{size}{dim}"
             new = graph.placeholder(_input_name(kind, path, names_of_dim))
             new.meta = dict(node.meta)
             graph_inputs.append(GraphInput(new.name, kind, raw.sources[position], path))

@@ -14,6 +14,7 @@ from explorer.errors import SpecializedDim
 from explorer.guards.op_traps import fake_trap
 from explorer.guards.places import is_user_file, place_of_position, user_place
 from explorer.guards.traps import explain_trace_error
+from explorer.intermediate_tensors import STEP_INSIDE
 from explorer.stages.graphs import frames_of
 from explorer.stages.inputs import DynamicDim
 from explorer.torch_private import capture as dynamo
@@ -69,7 +70,7 @@ def specialised_dim(
     error: BaseException, recording: dynamo.Recording, dims: Iterable[DynamicDim]
 ) -> SpecializedDim:
     """The error for a marked dim that torch found to be a constant when it built its guards."""
-    text = str(error)
+    text = str(error).replace(STEP_INSIDE, "")
     named = next(
         (each for each in dims if f"{source_of(each.path)}.size()[{each.dim}]" in text), None
     )

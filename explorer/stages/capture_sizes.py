@@ -11,7 +11,7 @@ from explorer.artifacts import Size
 from explorer.artifacts.common import Expression
 from explorer.errors import CaptureError
 from explorer.stages.capture_errors import frozen_dim, unified_text
-from explorer.stages.graphs import dotted_path, expression_of
+from explorer.stages.graphs import dotted_path, example_value, expression_of, placeholders
 from explorer.stages.inputs import DynamicDim, TensorLeaf
 from explorer.torch_private import capture as dynamo
 
@@ -71,17 +71,35 @@ def independent_sizes(
 
 
 def _symbol_outside(raw: dynamo.RawCapture, dim: DynamicDim) -> Expression | int | None:
-    """The size of a tensor that is no input of the graph, where a condition reads it; else None."""
+    """The size of a tensor that is no input of the graph, where something reads it; else None."""
     assert raw.shape_env is not None
+    taken = _symbol_taken(raw, dim)
+    if taken is not None:
+        return taken
     tested = {symbol for guard in raw.shape_guards for symbol in guard.expression.free_symbols}
     for source, symbol in dynamo.symbol_sources(raw.shape_env).items():
-        tensor_source, _, index = source.rpartition(".size()")
-        if index == f"[{dim.dim}]" and dotted_path(tensor_source) == dim.path:
+        if _is_size_of(source, dim):
             known = dynamo.replace_symbols(symbol, raw.shape_env)
             if known.is_number:
                 return int(known)
             return known if known.free_symbols & tested else None
     return None
+
+
+def _symbol_taken(raw: dynamo.RawCapture, dim: DynamicDim) -> Expression | int | None:
+    """The size where the graph takes it as a number of its own; else None."""
+    if raw.graph_module is None:
+        return None
+    for node, source in zip(placeholders(raw.graph_module.graph), raw.sources, strict=True):
+        if _is_size_of(source, dim):
+            return expression_of(example_value(node))
+    return None
+
+
+def _is_size_of(source: str, dim: DynamicDim) -> bool:
+    """Whether Dynamo's name of a value is that of a size of a tensor of the call."""
+    tensor_source, _, index = source.rpartition(".size()")
+    return index == f"[{dim.dim}]" and dotted_path(tensor_source) == dim.path
 
 
 def _size(raw: dynamo.RawCapture, group: Mapping[str, Any]) -> Size:

@@ -12,10 +12,12 @@ from explorer.artifacts import (
     UniquePieces,
 )
 from explorer.config import CompilationConfig
+from explorer.counters import counters
 from explorer.progress import CancelToken, Progress, ProgressCallback
 from explorer.size_range import SizeRange
 from explorer.stages.compile_plan import CompilePlan, plan_compile
 from explorer.stages.piece_compiler import PieceCompiler
+from explorer.trace import ArtifactTrace
 
 
 def compile_pieces(
@@ -42,12 +44,20 @@ def compile_pieces(
     plan = plan_compile(unique, config)
     compiler = PieceCompiler(unique, config)
     artifacts: list[Artifact] = []
+    groups = {each.unique_id: each for each in unique.unique_pieces}
+    captured = unique.split.normalised.captured
     for done, wanted in enumerate(plan.wanted):
         if cancel is not None:
             cancel.raise_if_cancelled()
         if progress is not None:
             progress(Progress(done, len(plan.wanted), f"piece {wanted.label}"))
-        artifacts += compiler.make(wanted, memory or {})
+        count = len(groups[wanted.unique_id].piece_indices)
+        counters.add(requested=count, shared=count - 1)
+        made: list[Artifact] = []
+        log = ArtifactTrace(groups[wanted.unique_id], wanted, captured, len(plan.wanted))
+        with log.around(made):
+            made += compiler.make(wanted, memory or {})
+        artifacts += made
     if progress is not None:
         progress(Progress(len(plan.wanted), len(plan.wanted), "compiled"))
     return CompiledPieces(

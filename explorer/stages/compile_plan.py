@@ -18,7 +18,7 @@ from explorer.config import CompilationConfig, GuardPolicy
 from explorer.errors import ConfigError
 from explorer.guards.valid import holds, possible_sizes, sizes_of
 from explorer.size_range import RangeTable, SizeRange, build_range_table
-from explorer.stages.backends import Backend, resolve_backend
+from explorer.stages.backends import Backend, identity_at, resolve_backend
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _wanted(
     factors = (
         piece.fingerprint,
         str(size_range),
-        backend.identity(),
+        identity_at(backend, size_range),
         config.guard_policy is GuardPolicy.DROP,
         knows_conditions(config),
         len(other_bounds),

@@ -17,6 +17,7 @@ from torch import fx
 
 from explorer.artifacts import SourceLocation
 from explorer.artifacts.common import Expression
+from explorer.intermediate_tensors import STEP_INSIDE
 
 TORCH_FOLDER = str(Path(torch.__file__).parent)
 OUR_FOLDER = str(Path(__file__).parents[1])
@@ -67,13 +68,13 @@ def frames_of(stack_trace: str) -> tuple[SourceLocation, ...]:
 def _user_frame(stack_trace: str) -> SourceLocation | None:
     frames = frames_of(stack_trace)
     for frame in reversed(frames):
-        if not frame.file.startswith(TORCH_FOLDER):
+        if not frame.file.startswith((TORCH_FOLDER, OUR_FOLDER)):
             return frame
     return frames[-1] if frames else None
 
 
 def user_location(node: fx.Node) -> SourceLocation | None:
-    """The innermost line of a node's stack that is not torch's own."""
+    """The innermost line of a node's stack that is neither torch's nor this package's."""
     stack_trace = node.meta.get("stack_trace")
     return _user_frame(stack_trace) if stack_trace else None
 
@@ -91,6 +92,7 @@ def dotted_path(source: str) -> str:
     ``L['self']._modules['layers']._modules['0']._parameters['w']`` is ``layers.0.w``; ``L['x']`` is
     ``x``; a root module alone is the empty string.
     """
+    source = source.replace(STEP_INSIDE, "")
     path = re.sub(r"\._(?:modules|parameters|buffers)\['([^']*)'\]", r".\1", source)
     path = re.sub(r"^L\['(?:self|[^']*)'\](?=\.)", "", path) if path != source else path
     path = re.sub(r"^L\['([^']*)'\]", r"\1", path)

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import inspect
-import keyword
-import re
-import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
 import torch
 
-from explorer.errors import ConfigError, InputError
+from explorer.errors import InputError
+from explorer.intermediate_tensors import IntermediateTensors
 
 SMALLEST_CAPTURE_SIZE = 2
 _GROWN_SIZE = 8
@@ -88,23 +85,36 @@ def user_arguments(bound: Mapping[str, Any], receiver: Any) -> dict[str, Any]:
 
 
 def tensor_leaves(arguments: Mapping[str, Any]) -> list[TensorLeaf]:
-    """Every tensor in dicts, lists, tuples, named tuples and dataclasses, in signature order."""
-    found: list[TensorLeaf] = []
+    """Every tensor in the arguments and the containers in them, in signature order.
+
+    The containers are dicts, lists, tuples, named tuples, dataclasses and ``IntermediateTensors``.
+    """
+    return [
+        TensorLeaf(path, value)
+        for path, value in values_by_path(arguments)
+        if isinstance(value, torch.Tensor)
+    ]
+
+
+def values_by_path(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every argument and everything in its containers, with paths, a container before its items."""
     for name, value in arguments.items():
-        _collect(value, name, found)
-    return found
+        yield from _walk(value, name)
 
 
-def _collect(value: Any, path: str, found: list[TensorLeaf]) -> None:
-    if isinstance(value, torch.Tensor):
-        found.append(TensorLeaf(path, value))
-        return
-    for key, item in _children(value):
-        _collect(item, f"{path}{key}", found)
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    yield path, value
+    if not isinstance(value, torch.Tensor):
+        for key, item in items_in(value):
+            yield from _walk(item, f"{path}{key}")
 
 
-def _children(value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict):
+def items_in(value: Any) -> Iterable[tuple[str, Any]]:
+    """What is in a container, each with the step that leads to it: ``['ids']``, ``[0]``, ``.x``.
+
+    A value that is no container holds nothing.
+    """
+    if isinstance(value, dict | IntermediateTensors):
         return [(f"[{key!r}]", item) for key, item in value.items()]
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         fields: tuple[str, ...] = getattr(value, "_fields", ())
@@ -125,11 +135,11 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor, str], torch.Tensor],
     """
     if isinstance(value, torch.Tensor):
         return change(value, path)
-    children = [(key, map_tensors(item, change, f"{path}{key}")) for key, item in _children(value)]
+    children = [(key, map_tensors(item, change, f"{path}{key}")) for key, item in items_in(value)]
     if not children:
         return value
     items = [item for _, item in children]
-    if isinstance(value, dict):
+    if isinstance(value, dict | IntermediateTensors):
         changed = copy.copy(value)
         for key, item in zip(value, items, strict=True):
             changed[key] = item  # a ModelOutput refuses update()
@@ -142,159 +152,6 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor, str], torch.Tensor],
     for field, item in zip(dataclasses.fields(value), items, strict=True):
         object.__setattr__(changed, field.name, item)  # a frozen dataclass too
     return changed
-
-
-# --------------------------------------------------------------------------- which dims are dynamic
-
-
-def inferred_dims(function: Callable[..., Any], leaves: Iterable[TensorLeaf]) -> dict[str, int]:
-    """Dim 0 of every argument annotated as a tensor.
-
-    Without such annotations it is dim 0 of every tensor in the call.
-    """
-    try:
-        hints = typing.get_type_hints(inspect.unwrap(function))
-    except Exception:  # an annotation that names what only the type checker sees
-        hints = {}
-    annotated = {name for name, hint in hints.items() if name != "return" and _is_tensor_hint(hint)}
-    return {
-        leaf.path: 0
-        for leaf in leaves
-        if leaf.tensor.dim() > 0 and (not annotated or leaf.path in annotated)
-    }
-
-
-def _is_tensor_hint(hint: Any) -> bool:
-    if isinstance(hint, type) and issubclass(hint, torch.Tensor):
-        return True
-    if isinstance(hint, type) and hint.__module__ == "torch" and hint.__name__.endswith("Tensor"):
-        return True  # torch.LongTensor and its like are no subclasses
-    return any(_is_tensor_hint(part) for part in typing.get_args(hint))
-
-
-def dynamic_dims(
-    leaves: list[TensorLeaf],
-    argument_names: Iterable[str],
-    wanted: Mapping[str, Any],
-    unbacked: Mapping[str, Any] | None,
-) -> tuple[DynamicDim, ...]:
-    """The user's ``dynamic_arg_dims`` and ``mark_unbacked_dims``, checked.
-
-    They are checked against the tensors of the example.
-
-    Args:
-        leaves: tensors of the example call.
-        argument_names: parameter names of the signature.
-        wanted: path -> dim, list of dims, or {dim: name}.
-        unbacked: the same form; these dims are marked unbacked in every mode.
-
-    Raises:
-        ConfigError: an unknown path, a path to something else than a tensor, a dim that the tensor
-            has not.
-        InputError: two dims of one name with different sizes.
-    """
-    names = list(argument_names)
-    by_path = {_normal_path(leaf.path): leaf for leaf in leaves}
-    found: dict[tuple[str, int], DynamicDim] = {}
-    for field, table in (("dynamic_arg_dims", wanted), ("mark_unbacked_dims", unbacked or {})):
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"{field} must be a dict of argument name -> dims, not {table!r}.")
-        for path, dims in table.items():
-            leaf = _leaf_at(field, path, by_path, names)
-            if leaf is None:
-                continue
-            for dim, name in _dims_and_names(field, path, dims):
-                index = _checked_dim(field, leaf, dim)
-                before = found.get((leaf.path, index))
-                name = name or (before.name if before else None)
-                is_unbacked = field == "mark_unbacked_dims" or (
-                    before.unbacked if before else False
-                )
-                found[leaf.path, index] = DynamicDim(leaf.path, index, name, is_unbacked)
-    _check_named_sizes(found.values(), {leaf.path: leaf.tensor for leaf in leaves})
-    return tuple(found.values())
-
-
-def _normal_path(path: str) -> str:
-    return re.sub(r'\["([^"]*)"\]', r"['\1']", path.replace(" ", ""))
-
-
-def _leaf_at(
-    field: str, path: object, by_path: Mapping[str, TensorLeaf], names: list[str]
-) -> TensorLeaf | None:
-    if not isinstance(path, str):
-        raise ConfigError(f"{field} has the key {path!r}: keys are argument names or paths.")
-    leaf = by_path.get(_normal_path(path))
-    if leaf is not None:
-        return leaf
-    root = re.split(r"[\[.]", path, maxsplit=1)[0]
-    known = [each.path for each in by_path.values()]
-    inside = [each for each in known if each.startswith((f"{path}[", f"{path}."))]
-    if inside:
-        raise ConfigError(
-            f"{field} names {path!r}, which is no tensor but holds {', '.join(inside[:6])}: name "
-            "one of those."
-        )
-    if root in names and root == path:
-        raise ConfigError(
-            f"{field} names {path!r}, which holds no tensor in the example; tensors are at "
-            f"{_listed(known)}."
-        )
-    near = difflib.get_close_matches(path, dict.fromkeys([*known, *names]), n=3, cutoff=0.3)
-    hint = f"; nearest: {', '.join(near)}" if near else ""
-    raise ConfigError(
-        f"{field} names {path!r}, which is no argument; tensors are at {_listed(known)}{hint}."
-    )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:12]) or "no place: the example has none"
-
-
-def _dims_and_names(field: str, path: str, dims: Any) -> list[tuple[Any, str | None]]:
-    if isinstance(dims, Mapping):
-        pairs = [(dim, getattr(name, "__name__", name)) for dim, name in dims.items()]
-        for _, name in pairs:
-            if name is not None and not _is_size_name(name):
-                raise ConfigError(
-                    f"{field}[{path!r}] names a size {name!r}: a size's name is a Python "
-                    "identifier."
-                )
-        return pairs
-    if isinstance(dims, list | tuple):
-        return [(dim, None) for dim in dims]
-    return [(dims, None)]
-
-
-def _is_size_name(name: object) -> bool:
-    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
-
-
-def _checked_dim(field: str, leaf: TensorLeaf, dim: Any) -> int:
-    rank = leaf.tensor.dim()
-    if isinstance(dim, bool) or not isinstance(dim, int):
-        raise ConfigError(f"{field}[{leaf.path!r}] holds {dim!r}: a dim is an int.")
-    if not -rank <= dim < rank:
-        raise ConfigError(
-            f"{field}[{leaf.path!r}] asks for dim {dim}, but {leaf.path} has {rank} dims "
-            f"(shape {tuple(leaf.tensor.shape)})."
-        )
-    return dim % rank
-
-
-def _check_named_sizes(dims: Iterable[DynamicDim], tensors: Mapping[str, torch.Tensor]) -> None:
-    first: dict[str, tuple[str, int]] = {}
-    for each in dims:
-        if each.name is None:
-            continue
-        size = tensors[each.path].shape[each.dim]
-        label = f"{each.path}.size({each.dim})"
-        known = first.setdefault(each.name, (label, size))
-        if known[1] != size:
-            raise InputError(
-                f"One name is one size, but {each.name!r} is {known[1]} in {known[0]} and {size} "
-                f"in {label}: give equal sizes, or two names."
-            )
 
 
 # ------------------------------------------------------------------------------ copies, other sizes

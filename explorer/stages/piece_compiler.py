@@ -74,7 +74,7 @@ class PieceCompiler:
         """
         known = memory.get(wanted.key) or memory.get(wanted.own_key)
         if known:
-            counters.add("reused", len(known))
+            counters.add(reused=len(known))
             return [
                 dataclasses.replace(
                     artifact,
@@ -177,7 +177,9 @@ class PieceCompiler:
         except Exception as error:
             raise CompileError(self._failure_text(piece, wanted, size_range, error)) from error
         seconds = time.perf_counter() - started
-        counters.add("compiled")
+        counters.add(compiled=1)
+        if backend.name in ("inductor", "eager"):
+            counters.add(**{f"compiled_by_{backend.name}": 1})
         records = self._guard_records(fresh.added_guards(), f"{wanted.unique_id} {size_range}")
         added = tuple(record.expression for record in records)
         artifact = Artifact(

@@ -17,7 +17,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, cast
 
 import torch
@@ -37,6 +37,8 @@ from torch._dynamo.utils import dynamo_timed, get_metrics_context
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, ShapeEnv
 
 from explorer.artifacts.common import Expression
+from explorer.intermediate_tensors import STEP_INSIDE
+from explorer.invariants import with_invariants
 from explorer.torch_private.failures import constant_predicates
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
 from explorer.torch_private.state_guards import StateGuards, state_guards
@@ -147,13 +149,30 @@ def _clean_dynamo(size_oblivious: bool) -> Iterator[None]:
         yield
 
 
+PLAIN_CALL = "__piecewise_plain_call__"
+"""Attribute of a decorated ``__call__``: the one that the class had before."""
+
+
 def traced_function(model: Callable[..., Any]) -> tuple[FunctionType, Any]:
     """The Python function that a trace of ``model`` starts in, and what it is bound to (or None).
 
     Raises:
         RuntimeError: ``model`` is no module, function or method.
     """
-    return convert_frame.get_traced_fn(model)
+    return convert_frame.get_traced_fn(undecorated(model))
+
+
+def undecorated(model: Callable[..., Any]) -> Callable[..., Any]:
+    """What calls of a decorated module come to: its ``forward``, or the ``__call__`` of its class.
+
+    Where that is the ``__call__`` of all modules, the decorated one runs the module's hooks itself.
+    Anything else is returned as it is.
+    """
+    plain = getattr(getattr(type(model), "__call__", None), PLAIN_CALL, None)  # noqa: B004
+    if plain is None:
+        return model
+    is_usual = plain is torch.nn.Module.__call__
+    return cast(Any, model).forward if is_usual else MethodType(plain, model)
 
 
 def trace(
@@ -164,6 +183,7 @@ def trace(
     size_oblivious: bool = False,
     recording: Recording | None = None,
     checked: Iterable[torch.Tensor] = (),
+    invariants: Callable[..., Any] | None = None,
 ) -> RawCapture:
     """Traces one call into one graph; nothing is installed and no global setting stays changed.
 
@@ -175,6 +195,7 @@ def trace(
         recording: filled while tracing, so that a failed trace still says what it tested.
         checked: tensors in the arguments whose layout the runtime checks itself where they are
             inputs of the graph.
+        invariants: called at the beginning of the trace with the same arguments, for its checks.
 
     Raises:
         TRACE_ERRORS: the trace failed.
@@ -183,6 +204,9 @@ def trace(
     recording = Recording() if recording is None else recording
     values: list[RawValueGuard] = []
     function, receiver = traced_function(model)
+    if invariants is not None:
+        function = with_invariants(function, receiver, invariants)
+    start = function if receiver is None else MethodType(function, receiver)
     names_before = set(function.__globals__)
     with (
         CAPTURE_LOCK,
@@ -194,7 +218,7 @@ def trace(
         get_metrics_context(),
         dynamo_timed("piecewise_explorer_capture"),
     ):
-        output = convert_frame.fullgraph_capture(model, tuple(args), dict(kwargs))
+        output = convert_frame.fullgraph_capture(start, tuple(args), dict(kwargs))
         guards = state_guards(
             output,
             {id(tensor) for tensor in checked},
@@ -298,8 +322,14 @@ def is_error_of_model(error: BaseException) -> bool:
 
 
 def symbol_sources(shape_env: ShapeEnv) -> dict[str, Expression]:
-    """Dynamo source name of a size, ``L['x'].size()[0]`` -> the symbol that was made for it."""
-    return dict(shape_env.source_to_var)
+    """Dynamo source name of a size, ``L['x'].size()[0]`` -> the symbol that was made for it.
+
+    A tensor in ``IntermediateTensors`` is named as one in a dict: ``L['it']['hidden']``.
+    """
+    return {
+        source.replace(STEP_INSIDE, ""): symbol
+        for source, symbol in shape_env.source_to_var.items()
+    }
 
 
 def replace_symbols(expression: Expression, shape_env: ShapeEnv) -> Expression:

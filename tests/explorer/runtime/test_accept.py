@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from explorer import compile_model
 from explorer.artifacts import CapturedGraph
 from explorer.errors import ExplorerError, GuardViolation
 from explorer.runtime import accept, predicate
@@ -130,3 +131,52 @@ def test_contiguous_layout_is_recognised_with_symbols() -> None:
     plain, transposed = graph.user_inputs
     assert predicate.is_contiguous_layout(plain)
     assert not predicate.is_contiguous_layout(transposed)
+
+
+def doubled_where_equal(x, y):
+    return x * 2 if x.shape[0] == y.shape[0] else x
+
+
+def doubled_after_check(x, y):
+    torch._check(x.shape[0] == y.shape[0])
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    ("function", "unbacked"),
+    [(doubled_where_equal, False), (doubled_after_check, False), (doubled_after_check, True)],
+)
+def test_tensor_that_only_decides_is_compared_too(function: Any, unbacked: bool) -> None:
+    """``y`` is no input of the graph, but its size was taken for that of ``x``."""
+    dims = {"x": 0, "y": 0}
+    model = compile_model(
+        function,
+        (torch.ones(5, 4), torch.ones(5, 4)),
+        dynamic_arg_dims=dims,
+        mark_unbacked_dims=dims if unbacked else None,
+        config=EAGER,
+    )
+    for count in (3, 1, 7):
+        given = torch.ones(count, 4), torch.ones(count, 4)
+        torch.testing.assert_close(model(*given), function(*given))
+    for one, other in ((3, 4), (6, 2), (3, 1), (1, 3)):
+        with pytest.raises(GuardViolation, match=rf"y.size\(0\) is {other}.* x.size\(0\)"):
+            model(torch.ones(one, 4), torch.ones(other, 4))
+    with pytest.raises(GuardViolation, match="y.*rank"):
+        model(torch.ones(3, 4), torch.tensor(1.0))
+
+
+def test_size_of_a_tensor_that_is_not_computed_with() -> None:
+    def scaled(x, y):
+        return x * y.shape[0]
+
+    model = compile_model(
+        scaled,
+        (torch.ones(5, 4), torch.ones(6, 4)),
+        dynamic_arg_dims={"x": 0, "y": 0},
+        config=EAGER,
+    )
+    assert [size.label for size in model.compilation.captured.sizes] == ["x.size(0)", "y.size(0)"]
+    for one, other in ((3, 4), (6, 2), (3, 1), (1, 3)):
+        given = torch.ones(one, 4), torch.ones(other, 4)
+        torch.testing.assert_close(model(*given), scaled(*given))

@@ -460,7 +460,7 @@ def test_tensors_in_containers() -> None:
     )
     for size in (2, 9):
         assert torch.equal(fast(*given(size)), model(*given(size)))
-    with pytest.raises(KeyError, match="ids"):
+    with pytest.raises(GuardViolation, match=r"batch\['ids'\] is not in this call"):
         fast({}, given(7)[1])
     with pytest.raises((GuardViolation, InputError), match="pair"):
         fast(given(7)[0], list(given(7)[1]))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from explorer.errors import InputError
+from explorer.intermediate_tensors import IntermediateTensors
 from explorer.stages import inputs
 from tests.explorer.comparing import filled
 
@@ -42,6 +43,10 @@ STRUCTURES = [
     pytest.param(Frozen(X), ["a.only"], id="frozen dataclass"),
     pytest.param(collections.OrderedDict(k=X), ["a['k']"], id="OrderedDict"),
     pytest.param(collections.defaultdict(list, k=X), ["a['k']"], id="defaultdict"),
+    pytest.param(IntermediateTensors({"k": X}), ["a['k']"], id="IntermediateTensors"),
+    pytest.param(
+        [IntermediateTensors({"k": X})], ["a[0]['k']"], id="IntermediateTensors in a list"
+    ),
     pytest.param(None, [], id="None"),
     pytest.param(Record, [], id="a class"),
     pytest.param([], [], id="empty"),
@@ -133,14 +138,3 @@ def test_receiver_is_left_out_of_messages() -> None:
         InputError, match=r"Linear\.forward\(input: torch\.Tensor\).*argument: 'inp"
     ):
         inputs.bind_arguments(function, linear, (), {})
-
-
-def test_dims_inferred_from_annotations() -> None:
-    def annotated(x: torch.Tensor, table, mask: torch.Tensor | None = None, *, k: int = 3):
-        return x
-
-    arguments = {"x": X, "table": X, "mask": X, "k": 3}
-    leaves = inputs.tensor_leaves(arguments)
-    assert inputs.inferred_dims(annotated, leaves) == {"x": 0, "mask": 0}
-    scalar = inputs.tensor_leaves({"x": torch.tensor(1.0), "table": X})
-    assert inputs.inferred_dims(model, scalar) == {"table": 0}
