@@ -1,7 +1,8 @@
 """The ``explorer`` command: arguments in, text on the terminal and an exit code out.
 
 0 all is well · 1 the compiled model is not equal to eager, ``check`` found a size that is not
-covered or an input that became a constant, or ``doctor`` found that the core does not work · 2 a
+covered or an input that became a constant, ``bisect`` found a step that is not equal to eager, or
+``doctor`` found that the core does not work · 2 a
 wrong argument, or a model that cannot be captured or compiled · 130 stopped by Ctrl-C.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer import cli_check
+from explorer import cli_bisect, cli_check
 from explorer.errors import ConfigError, ExplorerError
 from explorer.report.wording import clean, counted, with_short_paths
 
@@ -94,6 +95,16 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
     cli_check.add_options(check)
     check.set_defaults(run=_check)
+    bisect = commands.add_parser(
+        "bisect",
+        help="which step of compiling first gives another result than eager, and which piece",
+        description="Runs a model as it is, through torch.compile, as one captured graph, in "
+        "pieces that are not compiled, and in compiled pieces, and compares each with eager. "
+        "Exits with 1 when a step is not equal.",
+    )
+    bisect.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
+    cli_bisect.add_options(bisect)
+    bisect.set_defaults(run=_bisect)
     doctor = commands.add_parser(
         "doctor", help="what works on this machine, what is missing and how to get it"
     )
@@ -127,6 +138,18 @@ def _check(options: argparse.Namespace) -> int:
     config = _with_backend(target, options.backend)
     with _quiet(), _ProgressLine("fixes") as line:
         return cli_check.run(options, target, config, fix=fix, progress=line.artifact)
+
+
+# ------------------------------------------------------------------------------------------- bisect
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    from explorer.loading import load_target
+
+    target = load_target(options.target)
+    config = _with_backend(target, options.backend)
+    with _quiet(), _ProgressLine("steps") as line:
+        return cli_bisect.run(options, target, config, progress=line.artifact)
 
 
 # ------------------------------------------------------------------------------------------- report
