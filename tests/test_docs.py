@@ -63,6 +63,22 @@ def test_function_of_the_comparison_is_the_one_on_the_page() -> None:
     assert "\n".join(body) in "\n".join(kept)
 
 
+DECORATED = ROOT / "docs" / "decorated_models.md"
+
+
+def test_decorated_model_prints_what_the_page_shows(tmp_path: Path) -> None:
+    page = DECORATED.read_text(encoding="utf-8")
+    for name, source in files_of(page).items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    for command, shown in commands_of(page):
+        words = command.replace("python ", f"{sys.executable} ", 1).split()
+        if words[0] == "explorer":
+            words[:1] = [sys.executable, "-m", "explorer.cli"]
+        folder = tmp_path if "decorated.py" in command else ROOT
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=folder)
+        assert done.stdout.strip() == shown.strip()
+
+
 def compared(*options: str) -> str:
     """What the comparison prints."""
     command = [sys.executable, str(ROOT / "docs" / "side_by_side" / "compare.py"), *options]
