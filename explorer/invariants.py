@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -55,7 +55,7 @@ def with_invariants(
     # The text holds the names of parameters, which are identifiers, and names made here.
     exec(compile(source, "<shape invariants>", "exec"), scope)
     checked = scope["make"](function, invariants, **defaults)
-    return functools.update_wrapper(checked, function)
+    return cast(FunctionType, functools.update_wrapper(checked, function))
 
 
 def _prefix(parameter: inspect.Parameter) -> str:

@@ -73,6 +73,7 @@ def _flat_values(
         raise _Values(values)
 
     first = () if raw.receiver is None else (raw.receiver,)
+    values: tuple[Any, ...] = ()
     try:
         raw.bind(stop)(*first, *args, **kwargs)
     except _Values as error:

@@ -341,8 +341,8 @@ class Runner:
                 if set(piece.size_names) & ones:
                     made[piece.unique_id] = compiler.make_at(piece.unique_id, size_range, fixed)
                 else:
-                    made[piece.unique_id] = self.compilation.compiled.artifact_for(
-                        piece.unique_id, size_range.end if size_range else None
+                    made[piece.unique_id] = self.compilation.compiled.artifact_for_range(
+                        piece.unique_id, size_range
                     )
             self._one_artifacts[key] = made
         suffix = "".join(

@@ -151,11 +151,9 @@ class Variants:
         if runner.state_problem(args, kwargs) is not None:
             return
         sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
+        own = {each.name: sizes[each.name] for each in runner.captured.sizes}
         if 0 in sizes.values():
             raise RunEagerly
-        if not {each.name for each in runner.captured.sizes} <= set(sizes):
-            return  # a call without some of the tensors
-        own = {each.name: sizes[each.name] for each in runner.captured.sizes}
         if 1 in own.values():
             normalised = runner.unique.split.normalised
             fits = self.size_one.difference(normalised, own) is None

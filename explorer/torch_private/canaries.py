@@ -7,6 +7,8 @@ inside the checks, so that one that is missing does not hide the others.
 from __future__ import annotations
 
 import inspect
+import logging
+import tempfile
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -217,6 +219,20 @@ def _metrics_context() -> None:
         pass
 
 
+def _module_hooks() -> None:
+    """A decorated module runs its own hooks: as ``nn.Module.__call__`` does?"""
+    from explorer.torch_private.hooks import call_with_hooks, has_forward_hooks
+
+    module, example = torch.nn.Linear(2, 2), torch.ones(1, 2)
+    _expect(not has_forward_hooks(module), "a module without hooks seems to have some")
+    module.register_forward_pre_hook(lambda m, args, kwargs: (args, kwargs), with_kwargs=True)
+    module.register_forward_hook(lambda m, args, kwargs, out: out + 1, with_kwargs=True)
+    module.register_forward_hook(lambda m, args, out: out * 2, always_call=True)
+    _expect(has_forward_hooks(module), "hooks of a module are not seen")
+    given = call_with_hooks(module, module.forward, (example,), {})
+    _expect(torch.equal(given, module(example)), "hooks are not run as a call runs them")
+
+
 def _tracing_context() -> None:
     from torch._guards import TracingContext
 
@@ -269,6 +285,11 @@ def _fake_implementation() -> None:
     )
     operator.register_fake(fake)
     _expect(failures.fake_implementation(name) is fake, "the fake of a custom op is not found")
+    other = "piecewise_explorer_canary::other"
+    if not hasattr(torch.ops.piecewise_explorer_canary, "other"):
+        torch.library.define(other, "(Tensor x) -> Tensor")
+    torch.library.register_fake(other, fake)
+    _expect(failures.fake_implementation(other) is fake, "the fake of an op is in another wrapper")
 
 
 def _constant_predicate() -> None:
@@ -364,6 +385,31 @@ def _higher_order_names() -> None:
     _expect("cond" in _higher_order_ops, "cond is not among them")
 
 
+def _dispatch_keys() -> None:
+    parse = torch._C._parse_dispatch_key
+    _expect(parse("CompositeExplicitAutograd") is not None, "a key that there is has no value")
+    _expect(parse("NoSuchKey") is None, "a key that is not there has a value")
+
+
+def _opaque_values() -> None:
+    """A layer's name is an input of the graph, known by its class alone."""
+    from explorer.custom_ops import LayerName, direct_register_custom_op
+    from explorer.torch_private import capture, opaque
+
+    def named(x: Any, layer_name: Any) -> Any:
+        return x.clone()
+
+    tensor = torch.Tensor  # as objects: torch evaluates annotations that are texts in this module
+    named.__annotations__ = {"x": tensor, "layer_name": LayerName, "return": tensor}
+    op = direct_register_custom_op("piecewise_explorer_canary", named)
+    values = (torch.ones(2), LayerName("layers.0"))
+    graph = capture.trace(lambda x, layer: op(x, layer), values, {}).graph_module
+    nodes = () if graph is None else graph.graph.find_nodes(op="placeholder")
+    found = [each for node in nodes if opaque.is_stand_in(each := node.meta["example_value"])]
+    _expect(len(found) == 1, "a hoisted opaque value is no input of the graph")
+    _expect(opaque.type_name(found[0]).endswith(".LayerName"), "its class is not known")
+
+
 def _regions() -> None:
     from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
     from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
@@ -376,6 +422,16 @@ def _regions() -> None:
     _expect(torch.is_inference_mode_enabled(), "_enter_inference_mode does not switch it on")
     _exit_inference_mode(mode)
     _expect(not torch.is_inference_mode_enabled(), "_exit_inference_mode does not switch it off")
+
+
+# ------------------------------------------------------------------------------------------ pytrees
+
+
+def _pytree() -> None:
+    from torch.utils import _pytree as pytree
+
+    _takes(pytree.register_pytree_node, "serialized_type_name", "flatten_with_keys_fn")
+    _expect(str(pytree.MappingKey("a")) == "['a']", "a key of a mapping is shown in another way")
 
 
 # ----------------------------------------------------------------------------------------- Inductor
@@ -412,6 +468,63 @@ def _inductor_artifact() -> None:
     _expect("mm" in inductor.generated_code(artifact), "the generated code is not found")
 
 
+def _graph_passes() -> None:
+    """Compiles one matrix product with a pass in every setting that takes one."""
+    from explorer.torch_private import graph_passes, inductor
+
+    ran: list[str] = []
+    settings = {
+        name: graph_passes.TorchPass(lambda graph, name=name: ran.append(name), f"canary {name}")
+        for name in graph_passes.PASS_SETTINGS
+    }
+    unknown = inductor.unknown_settings(list(settings))
+    _expect(not unknown, f"Inductor has no setting {', '.join(unknown)}")
+    graph = fx.Graph()
+    left, right = graph.placeholder("left"), graph.placeholder("right")
+    graph.output((graph.call_function(torch.mm, (left, right)),))
+    values = [torch.ones(4, 4), torch.ones(4, 4)]
+    with tempfile.TemporaryDirectory() as tag:  # a name that torch's cache has not seen
+        artifact = inductor.standalone_compile(
+            fx.GraphModule(torch.nn.Module(), graph),
+            values,
+            fake_mode=None,
+            cache_tag=tag,
+            settings=settings,
+        )
+    _expect(tuple(ran) == graph_passes.PASS_SETTINGS, f"only these passes ran, in order: {ran}")
+    _expect(inductor.serialised_bytes(artifact), "an artifact made with passes cannot be saved")
+
+
+def _inference_aware_pass() -> None:
+    from torch._inductor.custom_graph_pass import CustomGraphPass, CustomInferenceAwareGraphPass
+
+    _expect(issubclass(CustomInferenceAwareGraphPass, CustomGraphPass), "it is no CustomGraphPass")
+    _takes(CustomInferenceAwareGraphPass.__call__, "graph", "is_inference")
+
+
+def _structured_log() -> None:
+    """An event is made lazily, and belongs to the capture that it is about."""
+    from explorer.torch_private import structured_log
+
+    compile_id = structured_log.compile_id_of(_captured().graph_module)
+    _expect(compile_id is not None, "a captured graph does not know its compile id")
+    heard: list[Any] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: heard.append(vars(record))
+    structured_log.trace_log.addHandler(listener)
+    try:
+        _expect(structured_log.is_listening(), "a handler of the log is not noticed")
+        structured_log.log_artifact("canary", "json", lambda: {"a": 1}, compile_id)
+        structured_log.log_graph("canary", lambda: "graph", compile_id)
+    finally:
+        structured_log.trace_log.removeHandler(listener)
+    _expect(len(heard) == 2, "an event does not reach the log")
+    metadata = heard[0].get("metadata", {})
+    _expect(metadata.get("artifact") == {"name": "canary", "encoding": "json"}, "its name is lost")
+    _expect(metadata.get("frame_id") == compile_id.frame_id, "an event has no compile id")
+    _expect(heard[1].get("payload") == "graph", "the content of an event is lost")
+
+
 CANARIES: tuple[Canary, ...] = (
     ("torch._dynamo.convert_frame.get_traced_fn", _get_traced_fn),
     ("torch._dynamo.convert_frame.fullgraph_capture", _fullgraph_capture),
@@ -426,6 +539,7 @@ CANARIES: tuple[Canary, ...] = (
     ("RootGuardManager and TensorGuards", _state_watch),
     ("torch._C._is_any_autocast_enabled", _any_autocast),
     ("torch._dynamo.hooks.Hooks", _hooks),
+    ("the hooks of a module", _module_hooks),
     ("torch._dynamo.config and torch.fx.experimental._config", _dynamo_config),
     ("torch._dynamo.utils.get_metrics_context and dynamo_timed", _metrics_context),
     ("torch._guards.TracingContext", _tracing_context),
@@ -442,9 +556,15 @@ CANARIES: tuple[Canary, ...] = (
     ("torch._ops", _operators),
     ("torch._C._dispatch_get_all_op_names", _all_op_names),
     ("torch._ops._higher_order_ops", _higher_order_names),
+    ("torch._C._parse_dispatch_key", _dispatch_keys),
+    ("register_opaque_type and FakeScriptObject", _opaque_values),
     ("_enter_autocast, _enter_inference_mode and their ends", _regions),
+    ("torch.utils._pytree.register_pytree_node and MappingKey", _pytree),
     ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
     ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
+    ("CustomGraphPass and the settings that take one", _graph_passes),
+    ("CustomInferenceAwareGraphPass", _inference_aware_pass),
+    ("torch._logging._internal and CompileContext", _structured_log),
 )
 """What is checked, and the check: it returns nothing, or raises."""
 

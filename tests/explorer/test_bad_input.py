@@ -265,7 +265,7 @@ REFUSED = [
         Refused(
             lambda x, k: x * k,
             ConfigError,
-            "'k', which holds no tensor",
+            "dimensions 0 for argument k with type int in dynamic_arg_dims: only tensors and",
             lambda n: call(filled(n, 3), 3),
             rest={"dynamic_arg_dims": {"k": 0}},
         ),

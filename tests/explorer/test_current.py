@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -32,10 +33,11 @@ def test_another_thread_begins_without() -> None:
 
 
 def test_only_configurations() -> None:
+    wrong: Any = {}
     with (
-        pytest.raises(ConfigError, match="use_config takes a CompilationConfig, not a dict"),
-        use_config({}),
-    ):  # type: ignore[arg-type]
+        pytest.raises(ConfigError, match="takes a CompilationConfig, not a dict"),
+        use_config(wrong),
+    ):
         pass
 
 

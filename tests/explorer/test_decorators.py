@@ -29,7 +29,7 @@ from explorer import (
 )
 
 if TYPE_CHECKING:
-    from somewhere import Unknown
+    from builtins import int as Unknown
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def assert_as_eager(model: Any, *args: Any, **kwargs: Any) -> None:
     torch.testing.assert_close(model(*args, **kwargs), model.forward(*args, **kwargs))
 
 
-# ------------------------------------------------------------------------------- what gets compiled
+# ------------------------------------------------------------------------------ what gets compiled
 
 
 def test_first_call_compiles_and_later_ones_take_it() -> None:
@@ -126,10 +126,10 @@ class Annotated:
         return x * k
 
     def optional(self, x: Optional[torch.Tensor], k: int = 2) -> Any:  # noqa: UP045 (the form itself)
-        return x * k
+        return None if x is None else x * k
 
     def union(self, x: torch.Tensor | None, k: int = 2) -> Any:
-        return x * k
+        return None if x is None else x * k
 
     def floats(self, x: torch.FloatTensor, k: int = 2) -> Any:
         return x * k
@@ -209,7 +209,7 @@ def test_dims_of_something_else_than_tensors_are_refused_at_the_call() -> None:
         Wrong()(rows())
 
 
-# -------------------------------------------------------------------------- instances stay as they are
+# ---------------------------------------------------------------------- instances stay as they are
 
 
 def test_class_and_state_are_those_of_the_author() -> None:
@@ -318,7 +318,7 @@ def test_hook_of_all_modules_runs() -> None:
     assert seen[-1] == "Decorated"
 
 
-# -------------------------------------------------------------------------------- classes above, below
+# ---------------------------------------------------------------------------- classes above, below
 
 
 def test_subclass_inherits_and_its_own_forward_is_compiled() -> None:
@@ -400,7 +400,7 @@ def test_enable_if_is_asked_for_each_instance() -> None:
     assert [each.max_size for each in asked] == [64, 8192]
 
 
-# ------------------------------------------------------------------------- configuration, tags, modes
+# ---------------------------------------------------------------------- configuration, tags, modes
 
 
 def test_configuration_is_that_of_where_the_instance_was_made() -> None:
@@ -473,7 +473,7 @@ def test_modes(mode: CompilationMode, counts: dict[str, int]) -> None:
             assert_as_eager(model, rows(count))
 
 
-# ------------------------------------------------------------------------------- inside other compilers
+# -------------------------------------------------------------------------- inside other compilers
 
 
 def test_transparent_inside_a_compile_around_it() -> None:
@@ -521,7 +521,11 @@ def test_audit_runs_the_model_itself() -> None:
             return x * 2 if x.shape[0] != 4 else x + 1
 
     model = Branch()
-    model.register_forward_hook(lambda module, args, out: out + 100)
+
+    def add(module: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
+        return out + 100
+
+    model.register_forward_hook(add)
     torch.testing.assert_close(model(rows(6)), rows(6) * 2 + 100)
     audit = compilation_of(model).audit()
     assert audit.valid == ((2, 3), (5, 8192))
@@ -551,7 +555,7 @@ def test_two_threads_compile_once() -> None:
     assert len(found) == 4
 
 
-# ------------------------------------------------------------------------------------ shape invariants
+# -------------------------------------------------------------------------------- shape invariants
 
 
 def test_invariants_hold_in_the_capture() -> None:
@@ -588,4 +592,5 @@ def test_prefix_is_passed_on_to_those_who_take_it() -> None:
             self.prefix = prefix
 
     assert support_torch_compile(Named)(prefix="model.layers").prefix == "model.layers"
-    assert_as_eager(Decorated(prefix="model"), rows())
+    made: Any = Decorated
+    assert_as_eager(made(prefix="model"), rows())

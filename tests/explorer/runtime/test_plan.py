@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import torch
 
 from tests.explorer.comparing import EAGER, compiled, filled
 
@@ -30,3 +33,37 @@ def test_a_range_that_ends_with_a_compiled_size_keeps_its_own_artifact(
         assert row.size_range is not None
         for artifact in row.artifacts.values():
             assert str(artifact.size_range) == str(row.size_range)
+
+
+class Exact:
+    """Refuses a call of another size than the one that it compiled for."""
+
+    name = "exact"
+
+    def identity(self) -> str:
+        return "exact"
+
+    def compile(self, graph: Any, example_inputs: Any, *, size_range: Any, options: Any) -> Any:
+        def run(*values: Any) -> Any:
+            first = next(value for value in values if isinstance(value, torch.Tensor))
+            assert size_range is None or len(first) in size_range, len(first)
+            return graph.forward(*values)
+
+        return run
+
+
+@pytest.mark.parametrize("m", [1, 3])
+def test_a_call_with_another_size_of_one_keeps_the_artifact_of_its_range(m: int) -> None:
+    def model(x, y):
+        first = torch.sigmoid(x * 2)  # the cut: what is before it depends on n alone
+        return first + y.sum(0)
+
+    settings = {"compile_sizes": (64,), "max_size": 64, "splitting_ops": ("torch.sigmoid",)}
+    fast = compiled(
+        model,
+        filled(5, 3),
+        filled(6, 3),
+        dynamic_arg_dims={"x": {0: "n"}, "y": {0: "m"}},
+        config=EAGER.replace(backend=Exact(), **settings),
+    )
+    assert torch.equal(fast(filled(33, 3), filled(m, 3)), model(filled(33, 3), filled(m, 3)))
