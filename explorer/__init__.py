@@ -21,6 +21,7 @@ from explorer.artifacts.diagnosed import Diagnosis
 from explorer.compilation import Compilation
 from explorer.config import (
     CompilationConfig,
+    CompilationMode,
     DynamicShapesConfig,
     DynamicShapesType,
     GradPolicy,
@@ -28,6 +29,14 @@ from explorer.config import (
     OutOfRange,
 )
 from explorer.counters import counters
+from explorer.current import set_model_tag, use_config
+from explorer.custom_ops import direct_register_custom_op
+from explorer.decorators import (
+    compilation_of,
+    compiled_model_of,
+    ignore_torch_compile,
+    support_torch_compile,
+)
 from explorer.diff import CompilationDiff
 from explorer.errors import (
     Cancelled,
@@ -44,10 +53,14 @@ from explorer.errors import (
     UnknownSplittingOp,
     VariantsLimit,
 )
+from explorer.intermediate_tensors import IntermediateTensors
+from explorer.layer_name import LayerName
+from explorer.passes import FunctionPass, GraphPass, PassSequence
 from explorer.progress import CancelToken, Progress
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.session import PlannedCompilation, Session, compile_model
 from explorer.size_range import SizeRange
+from explorer.skipping import skip_compiled
 from explorer.stages.backends import Backend
 from explorer.stages.split import SplittingOpWarning
 from explorer.target import CompileTarget
@@ -64,6 +77,7 @@ __all__ = [
     "Compilation",
     "CompilationConfig",
     "CompilationDiff",
+    "CompilationMode",
     "CompileError",
     "CompileTarget",
     "CompiledModel",
@@ -74,15 +88,20 @@ __all__ = [
     "DynamicShapesConfig",
     "DynamicShapesType",
     "ExplorerError",
+    "FunctionPass",
     "GradPolicy",
     "GradRequired",
+    "GraphPass",
     "GuardAudit",
     "GuardOrigin",
     "GuardPolicy",
     "GuardRecord",
     "GuardViolation",
     "InputError",
+    "IntermediateTensors",
+    "LayerName",
     "OutOfRange",
+    "PassSequence",
     "Piece",
     "PieceKind",
     "PlannedCompilation",
@@ -99,6 +118,14 @@ __all__ = [
     "UnknownSplittingOp",
     "VariantsLimit",
     "Violation",
+    "compilation_of",
     "compile_model",
+    "compiled_model_of",
     "counters",
+    "direct_register_custom_op",
+    "ignore_torch_compile",
+    "set_model_tag",
+    "skip_compiled",
+    "support_torch_compile",
+    "use_config",
 ]

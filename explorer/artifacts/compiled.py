@@ -116,6 +116,24 @@ class CompiledPieces:
                 return artifact
         raise KeyError(f"no artifact of piece {unique_id} for size {size}")
 
+    def artifact_for_range(self, unique_id: str, size_range: SizeRange | None) -> Artifact:
+        """The artifact that serves all of a range: not the one of a size that the range ends with.
+
+        Args:
+            unique_id: the group.
+            size_range: dispatch sizes; None when nothing is dynamic.
+
+        Raises:
+            KeyError: no artifact serves them all.
+        """
+        if size_range is None or size_range.is_single_size:
+            return self.artifact_for(unique_id, None if size_range is None else size_range.end)
+        for artifact in self._by_unique_id[unique_id]:
+            served = artifact.size_range
+            if served is None or (size_range.start in served and size_range.end in served):
+                return artifact
+        raise KeyError(f"no artifact of piece {unique_id} for sizes {size_range}")
+
     @cached_property
     def _by_unique_id(self) -> dict[str, list[Artifact]]:
         groups: dict[str, list[Artifact]] = {}

@@ -51,6 +51,7 @@ from explorer.stages.graphs import example_value, expression_of, placeholders
 from explorer.stages.split import size_symbols
 from explorer.torch_private import ops
 from explorer.torch_private.shapes import AddedGuard, Bounds, FreshInputs, fresh_inputs
+from explorer.trace import ArtifactTrace
 
 _DEEPEST_SPLIT = 8
 
@@ -91,9 +92,13 @@ class PieceCompiler:
         self, unique_id: str, size_range: SizeRange | None, fixed: Mapping[str, int]
     ) -> Artifact:
         """An artifact with some sizes fixed to constants, for calls with a size of 1."""
-        piece = self.pieces[unique_id].representative
+        unique, made = self.pieces[unique_id], []
         wanted = WantedArtifact(unique_id, size_range, key=f"fixed {dict(fixed)} {size_range}")
-        return self._compile_range(piece, wanted, size_range, fixed, _DEEPEST_SPLIT)[0]
+        with ArtifactTrace(unique, wanted, self.captured, 1).around(made):
+            made += self._compile_range(
+                unique.representative, wanted, size_range, fixed, _DEEPEST_SPLIT
+            )
+        return made[0]
 
     def _compile_range(
         self,

@@ -223,7 +223,8 @@ def _module_hooks() -> None:
     """A decorated module runs its own hooks: as ``nn.Module.__call__`` does?"""
     from explorer.torch_private.hooks import call_with_hooks, has_forward_hooks
 
-    module, example = torch.nn.Linear(2, 2), torch.ones(1, 2)
+    module: Any = torch.nn.Linear(2, 2)
+    example = torch.ones(1, 2)
     _expect(not has_forward_hooks(module), "a module without hooks seems to have some")
     module.register_forward_pre_hook(lambda m, args, kwargs: (args, kwargs), with_kwargs=True)
     module.register_forward_hook(lambda m, args, kwargs, out: out + 1, with_kwargs=True)

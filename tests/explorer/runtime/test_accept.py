@@ -162,7 +162,7 @@ def test_tensor_that_only_decides_is_compared_too(function: Any, unbacked: bool)
     for one, other in ((3, 4), (6, 2), (3, 1), (1, 3)):
         with pytest.raises(GuardViolation, match=rf"y.size\(0\) is {other}.* x.size\(0\)"):
             model(torch.ones(one, 4), torch.ones(other, 4))
-    with pytest.raises(GuardViolation, match="y.*rank"):
+    with pytest.raises(GuardViolation, match=r"y.*rank"):
         model(torch.ones(3, 4), torch.tensor(1.0))
 
 
