@@ -68,7 +68,7 @@ class CapturedGraph:
         sizes = ", ".join(f"{size.name} = {size.label}" for size in self.sizes) or "no dynamic size"
         return (
             f"captured {len(self.graph.nodes)} nodes, {len(self.inputs)} inputs, {sizes}, "
-            f"{len(self.guards)} guards on sizes"
+            f"{len(self.guards)} {'guard' if len(self.guards) == 1 else 'guards'} on sizes"
         )
 
 

@@ -298,3 +298,32 @@ def test_other_counts_take_part_in_their_thread_only() -> None:
         other.join()
     own.add(captured=10)
     assert (own.captured, counts.captured, counts.split) == (16, 1, 2)
+
+
+class Looking:
+    """A backend that notes for which sizes it sees symbols."""
+
+    name = "looking"
+
+    def __init__(self) -> None:
+        self.symbolic: dict[str, bool] = {}
+
+    def identity(self) -> str:
+        return self.name
+
+    def compile(self, graph: Any, example_inputs: Any, *, size_range: Any, options: Any) -> Any:
+        dims = [
+            dim for each in example_inputs if isinstance(each, torch.Tensor) for dim in each.shape
+        ]
+        self.symbolic[str(size_range)] = any(isinstance(dim, torch.SymInt) for dim in dims)
+        return graph.forward
+
+
+def test_a_size_of_its_own_has_no_symbols() -> None:
+    backend = Looking()
+    config = CompilationConfig(
+        backend=backend, compile_ranges_endpoints=(8,), compile_sizes=(16,), max_size=64
+    )
+    with counters.expect(requested=3, compiled=3, compiled_by_eager=0):
+        compile_model(lambda x: x * 2 + 1, (torch.ones(20, 3),), config=config)
+    assert backend.symbolic == {"1–8": True, "9–64": True, "16": False}
