@@ -10,9 +10,10 @@ branch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,6 +29,7 @@ from explorer import (
 )
 from sample_models import SampleModel
 from sample_models.branch_shapes import BRANCH_ROWS
+from sample_models.building import for_inference
 
 Model = Callable[[torch.Tensor], torch.Tensor]
 CAPTURED_AT = 6
@@ -60,7 +62,7 @@ class Tried:
 
     Attributes:
         result: what comes of it.
-        why: in a sentence.
+        why: in words.
         compiled: configuration -> the compiled model.
     """
 
@@ -111,6 +113,18 @@ def with_identity(x: torch.Tensor) -> torch.Tensor:
 def with_where(x: torch.Tensor) -> torch.Tensor:
     """(rows, width) -> (rows, width); both sides are computed, and the test is a tensor."""
     return torch.where(torch.scalar_tensor(x.shape[0]) == BRANCH_ROWS, _twice(x), _plus_one(x))
+
+
+class Applied(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Model) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(rows, width) -> (rows, width)."""
+        return self.function(x)
 
 
 @support_torch_compile
@@ -180,52 +194,54 @@ def _with_variants(config: CompilationConfig) -> Model:
 TRIED = {
     Advice.CUSTOM_OP: Tried(
         Result.RIGHT,
-        "The op is called in every call and decides then, and nothing is fused across it.",
+        "the op is called in every call and decides then, and nothing is fused across it",
         _of(with_custom_op),
     ),
-    Advice.COND: Tried(Result.RIGHT, "Both sides are in the graph.", _of(with_cond)),
+    Advice.COND: Tried(Result.RIGHT, "both sides are in the graph", _of(with_cond)),
     Advice.COND_WITH_IDENTITY: Tried(
         Result.REFUSED_BY_INDUCTOR,
-        "A side of torch.cond may not return an input of it: write x.clone().",
+        "a side of torch.cond may not return an input of it, which x.clone() mends",
         _of(with_identity),
     ),
     Advice.WHERE: Tried(
-        Result.RIGHT, "Both sides are computed in every call, and one is dropped.", _of(with_where)
+        Result.RIGHT, "both sides are computed in every call, and one is dropped", _of(with_where)
     ),
     Advice.SUBMODULES: Tried(
-        Result.RIGHT, "The test is Python that nothing traces.", _decorated(TwoSides)
+        Result.RIGHT, "the test is Python that nothing traces", _decorated(TwoSides)
     ),
     Advice.SUBMODULES_IN_A_DECORATED_MODEL: Tried(
         Result.WRONG_WITHOUT_GUARDS,
-        "The trace of the outer model runs through both, and its test is frozen like any other.",
+        "the trace of the outer model runs through both, and its test is frozen like any other",
         _decorated(DecoratedTwoSides),
     ),
     Advice.PIECEWISE: Tried(
         Result.WRONG_WITHOUT_GUARDS,
-        "There is still one trace, however it is cut, and one artifact per range of the same side.",
+        "there is still one trace, however it is cut, and every range has the same side",
         _of(branch),
     ),
     Advice.SELECT_A_GRAPH: Tried(
         Result.RIGHT,
-        "That was only proposed for vLLM; here guard_policy=GuardPolicy.VARIANTS does it.",
+        "it was only proposed for vLLM, and guard_policy=GuardPolicy.VARIANTS does it here",
         _with_variants,
     ),
 }
 """What comes of each piece of advice."""
 
-_MODELS: dict[Advice, Callable[[], Model]] = {
-    Advice.CUSTOM_OP: lambda: with_custom_op,
-    Advice.COND: lambda: with_cond,
-    Advice.COND_WITH_IDENTITY: lambda: with_identity,
-    Advice.WHERE: lambda: with_where,
+_MODELS: dict[Advice, Callable[[], nn.Module]] = {
+    Advice.CUSTOM_OP: lambda: Applied(with_custom_op),
+    Advice.COND: lambda: Applied(with_cond),
+    Advice.COND_WITH_IDENTITY: lambda: Applied(with_identity),
+    Advice.WHERE: lambda: Applied(with_where),
     Advice.SUBMODULES: TwoSides,
     Advice.SUBMODULES_IN_A_DECORATED_MODEL: DecoratedTwoSides,
-    Advice.PIECEWISE: lambda: branch,
-    Advice.SELECT_A_GRAPH: lambda: branch,
+    Advice.PIECEWISE: lambda: Applied(branch),
+    Advice.SELECT_A_GRAPH: lambda: Applied(branch),
 }
 
 
-def sample(advice: Advice | str = Advice.CUSTOM_OP, *, rows: int = CAPTURED_AT) -> SampleModel:
+def sample(
+    advice: Advice | str = Advice.CUSTOM_OP, *, rows: int = CAPTURED_AT, device: str = "cpu"
+) -> SampleModel:
     """The model of one piece of advice, without weights, not cut anywhere.
 
     As a sample it is compiled as a whole, which is not what the advice about submodules means.
@@ -233,16 +249,25 @@ def sample(advice: Advice | str = Advice.CUSTOM_OP, *, rows: int = CAPTURED_AT) 
     Args:
         advice: which one.
         rows: rows of the example, at least 2.
+        device: where the inputs live.
     """
     advice = Advice(advice)
     if rows < 2:
         raise ValueError(f"rows must be at least 2, not {rows}: a graph of 1 row has no size.")
     tried = TRIED[advice]
+
+    def make_inputs(sizes: Mapping[str, int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        seeded = torch.Generator().manual_seed(sizes["n"])
+        return (torch.randn(sizes["n"], 3, generator=seeded).to(device),), {}
+
     return SampleModel(
         name=f"forum_advice_{advice.name.lower()}",
-        model=_MODELS[advice](),
-        example_inputs=(torch.ones(rows, 3),),
+        model=for_inference(_MODELS[advice](), device),
+        example_inputs=make_inputs({"n": rows})[0],
         dynamic_arg_dims={"x": {0: "n"}},
-        shows=f"The advice to {advice.value}: {tried.result.value}. {tried.why}",
+        make_inputs=make_inputs,
+        shows=(
+            f"The advice to {advice.value} gives a model that is {tried.result.value}: {tried.why}."
+        ),
         config=CompilationConfig(max_size=64),
     )

@@ -11,8 +11,15 @@ import sample_models
 from explorer import CompileTarget
 
 FROM_TRANSFORMERS = ("llama", "qwen3", "mixtral", "bert")
-OURS = ("toy_llama", "mixture_of_experts", "branching", "remedies", "triton_rms_norm")
-WITHOUT_LAYERS = ("branching", "remedies")
+OURS = (
+    "toy_llama",
+    "mixture_of_experts",
+    "branching",
+    "remedies",
+    "forum_advice",
+    "triton_rms_norm",
+)
+WITHOUT_LAYERS = ("branching", "remedies", "forum_advice")
 SIZES = (1, 2, 3, 17, 64)
 
 every_sample = pytest.mark.parametrize("name", OURS + FROM_TRANSFORMERS)

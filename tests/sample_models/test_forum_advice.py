@@ -69,8 +69,8 @@ def test_identity_as_the_other_side() -> None:
 
 def test_the_sentence_of_the_sample() -> None:
     assert sample().shows == (
-        "The advice to put the branch into a custom op: right at every size. The op is called in "
-        "every call and decides then, and nothing is fused across it."
+        "The advice to put the branch into a custom op gives a model that is right at every size: "
+        "the op is called in every call and decides then, and nothing is fused across it."
     )
     with pytest.raises(ValueError, match="rows must be at least 2"):
         sample(rows=1)
