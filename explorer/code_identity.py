@@ -7,16 +7,17 @@ again would say something else, and a class of a notebook cell has no file.
 from __future__ import annotations
 
 import dataclasses
-import dis
 import functools
 import hashlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 import torch
 
+from explorer.store.code_text import code_parts, reads_of
+from explorer.store.functions import NOTHING, content
 from explorer.torch_private import ops
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
@@ -59,6 +60,8 @@ class _Reader:
         """Args: the value, and where it was found, for the error."""
         if isinstance(value, Enum):
             return f"{type(value).__qualname__}.{value.name}"
+        if value is NOTHING:  # a cell that is not filled yet
+            return "nothing"
         if type(value) in _PLAIN:
             return repr(value)
         if isinstance(value, _BY_TEXT):
@@ -127,13 +130,15 @@ class _Reader:
     def _function(self, function: types.FunctionType, place: str) -> str:
         if str(function.__module__).partition(".")[0] == "torch":  # its version is in every key
             return f"{function.__module__}.{function.__qualname__}"
-        cells = [_content(cell) for cell in function.__closure__ or ()]
+        cells = [content(cell) for cell in function.__closure__ or ()]
+        reads = reads_of(function.__code__)
+        names = {chain[0] for chain in reads.of_globals} - reads.written
         parts = [
-            _code_text(function.__code__),
+            str(code_parts(function.__code__)),
             self.text((function.__defaults__, function.__kwdefaults__), f"a default of {place}"),
             self.text(cells, f"what {place} closes over"),
         ]
-        for name in sorted(set(_globals_read(function.__code__))):
+        for name in sorted(names):
             parts.append(f"{name} is {self._global(function, name, place)}")
         return f"function({', '.join(parts)})"
 
@@ -155,38 +160,6 @@ def _is_one_of_its_name(value: Any) -> bool:
     owner = getattr(value, "__self__", None)
     is_free = owner is None or isinstance(owner, type | types.ModuleType)
     return isinstance(value, types.BuiltinFunctionType) and is_free
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None
-
-
-def _code_text(code: types.CodeType) -> str:
-    constants = [
-        _code_text(each)
-        if isinstance(each, types.CodeType)
-        else str(sorted(map(repr, each)))
-        if isinstance(each, frozenset)
-        else repr(each)
-        for each in code.co_consts
-    ]
-    names = (code.co_names, code.co_freevars, code.co_argcount, code.co_kwonlyargcount)
-    return f"code({code.co_code.hex()}, {names}, [{', '.join(constants)}])"
-
-
-def _globals_read(code: types.CodeType) -> Iterator[str]:
-    """Global names that a function reads and does not set, those of functions inside it too."""
-    instructions = list(dis.get_instructions(code))
-    written = {each.argval for each in instructions if each.opname == "STORE_GLOBAL"}
-    for each in instructions:
-        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME") and each.argval not in written:
-            yield each.argval
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _globals_read(constant)
 
 
 def name_of(value: Callable[..., Any] | Any) -> str:

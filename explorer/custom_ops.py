@@ -121,6 +121,12 @@ def direct_register_custom_op(
     return getattr(packets, op_name)
 
 
+def functions_of_op(name: str) -> dict[str, Function]:
+    """What an op of this module runs now, and its ``fake``; empty for another op."""
+    op = _OPS.get(name)
+    return {} if op is None else {"on any device": op.function, "fake": op.fake}
+
+
 def _define(name: str, op: _Op) -> None:
     schema, dispatch_key, tags = op.definition
     short = name.partition("::")[2]

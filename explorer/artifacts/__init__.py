@@ -41,6 +41,7 @@ from explorer.artifacts.normalised import NormalisedGraph, Rewrite
 from explorer.artifacts.pieces import ComputedSize, Literal, Piece, PieceKind, SplitGraph
 from explorer.artifacts.planned import DispatchEntry, DispatchPlan
 from explorer.artifacts.recorded import RunRecord
+from explorer.artifacts.traced import FunctionRole, TracedFunction
 from explorer.artifacts.unique import Difference, UniquePiece, UniquePieces
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "EagerProbe",
     "Enforcement",
     "Evaluation",
+    "FunctionRole",
     "GraphInput",
     "GuardAudit",
     "GuardOrigin",
@@ -83,6 +85,7 @@ __all__ = [
     "Specialization",
     "SpecializationReason",
     "SplitGraph",
+    "TracedFunction",
     "UniquePiece",
     "UniquePieces",
     "UserTensor",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.artifacts.common import Expression, GraphInput, Size
 from explorer.artifacts.guards import BranchSite, Evaluation, GuardRecord, Specialization
+from explorer.artifacts.traced import TracedFunction
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ class CapturedGraph:
         unknown: why not every condition is known, one sentence each; empty when all are.
         request: what the capture was asked for, to capture again and to make inputs of other sizes;
             None for a capture that was made by hand.
+        functions: the Python functions that the graph depends on, the traced one first.
     """
 
     graph: fx.Graph
@@ -62,6 +64,7 @@ class CapturedGraph:
     evaluations: tuple[Evaluation, ...] = ()
     unknown: tuple[str, ...] = ()
     request: Any = None
+    functions: tuple[TracedFunction, ...] = ()
 
     def summary(self) -> str:
         """One line."""

@@ -414,6 +414,7 @@ def _captured(
         specializations=found.specializations,
         evaluations=found.evaluations,
         unknown=found.unknown,
+        functions=raw.functions,
     )
 
 
@@ -429,7 +430,9 @@ def _empty_capture(
     note = (
         "the model runs no tensor operation, so there is nothing to compile: calls run it as it is"
     )
-    captured = CapturedGraph(graph, (), (), sizes, (), (note,), (), raw, model)
+    captured = CapturedGraph(
+        graph, (), (), sizes, (), (note,), (), raw, model, functions=raw.functions
+    )
     if raw.shape_env is None:
         return captured
     found = collect(raw, sizes, (), thread_state)

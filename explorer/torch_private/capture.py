@@ -37,11 +37,14 @@ from torch._dynamo.utils import dynamo_timed, get_metrics_context
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, ShapeEnv
 
 from explorer.artifacts.common import Expression
+from explorer.artifacts.traced import TracedFunction
 from explorer.intermediate_tensors import STEP_INSIDE
 from explorer.invariants import with_invariants
+from explorer.store.places import Live, arguments_of
 from explorer.torch_private.failures import constant_predicates
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
 from explorer.torch_private.state_guards import StateGuards, state_guards
+from explorer.torch_private.traced_code import TracedCalls, noticed, traced_functions
 from explorer.torch_private.value_guards import RawValueGuard, plain_records
 
 CAPTURE_LOCK = threading.RLock()
@@ -75,6 +78,7 @@ class RawCapture:
         receiver: what it is bound to, or None.
         state: what must hold of model state and Python values, to be checked at a call.
         output: torch's own object, to bind calls with.
+        functions: the Python functions that the graph depends on, the traced one first.
     """
 
     graph_module: torch.fx.GraphModule | None
@@ -89,6 +93,7 @@ class RawCapture:
     receiver: Any
     state: StateGuards
     output: Any
+    functions: tuple[TracedFunction, ...] = ()
 
     def has_side_effects(self) -> bool:
         """Whether a bound call may do more than run the graph and rebuild its output."""
@@ -208,12 +213,14 @@ def trace(
         function = with_invariants(function, receiver, invariants)
     start = function if receiver is None else MethodType(function, receiver)
     names_before = set(function.__globals__)
+    calls = TracedCalls()
     with (
         CAPTURE_LOCK,
         torch.no_grad(),
         _clean_dynamo(size_oblivious),
         recorded(recording),
         constant_predicates(recording.constant_predicates),
+        noticed(calls),
         quiet_guard_log(),
         get_metrics_context(),
         dynamo_timed("piecewise_explorer_capture"),
@@ -235,6 +242,7 @@ def trace(
         Mapping[int, Any],
         output.graph_capture_output.output_graph.export_metadata.graph_input_idx_to_local_source,
     )
+    live = Live(function, receiver, arguments_of(function, receiver, args, kwargs))
     raw = RawCapture(
         graph_module=graph_module,
         example_inputs=() if backend_input is None else tuple(backend_input.example_inputs),
@@ -248,6 +256,7 @@ def trace(
         receiver=receiver,
         state=guards,
         output=output,
+        functions=traced_functions(calls, live, graph_module, guards.tree()),
     )
     _clean_up_globals(raw, function.__globals__, names_before)
     return raw
