@@ -27,6 +27,7 @@ from explorer.config import (
     GradPolicy,
     GuardPolicy,
     OutOfRange,
+    StoreConfig,
 )
 from explorer.counters import counters
 from explorer.current import set_model_tag, use_config
@@ -50,6 +51,7 @@ from explorer.errors import (
     SizeOutOfRange,
     SpecializedDim,
     SplitError,
+    StoreMiss,
     UnknownSplittingOp,
     VariantsLimit,
 )
@@ -114,6 +116,8 @@ __all__ = [
     "SpecializedDim",
     "SplitError",
     "SplittingOpWarning",
+    "StoreConfig",
+    "StoreMiss",
     "UniquePiece",
     "UnknownSplittingOp",
     "VariantsLimit",

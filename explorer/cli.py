@@ -1,8 +1,8 @@
 """The ``explorer`` command: arguments in, text on the terminal and an exit code out.
 
 0 all is well · 1 the compiled model is not equal to eager, ``check`` found a size that is not
-covered or an input that became a constant, ``bisect`` found a step that is not equal to eager, or
-``doctor`` found that the core does not work · 2 a
+covered or an input that became a constant, ``bisect`` found a step that is not equal to eager,
+``cache`` a damaged entry or a miss, or ``doctor`` found that the core does not work · 2 a
 wrong argument, or a model that cannot be captured or compiled · 130 stopped by Ctrl-C.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer import cli_bisect, cli_check
+from explorer import cli_bisect, cli_cache, cli_check
 from explorer.errors import ConfigError, ExplorerError
 from explorer.report.wording import clean, counted, with_short_paths
 
@@ -105,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     bisect.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
     cli_bisect.add_options(bisect)
     bisect.set_defaults(run=_bisect)
+    cache = commands.add_parser(
+        "cache", help="the artifacts that are kept between processes, and why one was not found"
+    )
+    cli_cache.add_commands(cache, _TARGET_HELP)
     doctor = commands.add_parser(
         "doctor", help="what works on this machine, what is missing and how to get it"
     )

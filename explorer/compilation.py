@@ -97,9 +97,11 @@ class Compilation:
     @property
     def origin(self) -> ArtifactOrigin:
         """COMPILED when a backend made some artifact of it, else where they were taken from."""
-        compiled = ArtifactOrigin.COMPILED
-        made = any(artifact.origin is compiled for artifact in self.artifacts)
-        return compiled if made or not self.artifacts else ArtifactOrigin.MEMORY
+        found = {artifact.origin for artifact in self.artifacts}
+        for origin in (ArtifactOrigin.COMPILED, ArtifactOrigin.STORE):
+            if origin in found:
+                return origin
+        return ArtifactOrigin.MEMORY if found else ArtifactOrigin.COMPILED
 
     @property
     def size_ranges(self) -> tuple[SizeRange, ...]:

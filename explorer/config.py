@@ -121,6 +121,32 @@ class DynamicShapesConfig:
 
 
 @dataclass(frozen=True)
+class StoreConfig:
+    """Where artifacts are kept between processes.
+
+    Attributes:
+        root: a folder of the user's own; None takes ``piecewise-explorer`` in the user's cache.
+        enabled: whether artifacts are looked up and kept.
+        require_hit: whether a miss is an error instead of a compile.
+    """
+
+    root: Path | None = None
+    enabled: bool = True
+    require_hit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.root is not None:
+            _set(self, "root", _folder(self.root, "store.root"))
+        for name in ("enabled", "require_hit"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"store.{name} must be True or False, not {getattr(self, name)!r}."
+                )
+        if self.require_hit and not self.enabled:
+            raise ConfigError("store.require_hit asks of a store that store.enabled switches off.")
+
+
+@dataclass(frozen=True)
 class CompilationConfig:
     """Everything that decides how a model is cut, compiled and run.
 
@@ -143,6 +169,7 @@ class CompilationConfig:
         dedupe: whether equal pieces share one artifact.
         inductor_config: settings for the Inductor backend, checked against its own list of
             settings; graph passes among them are ``GraphPass`` objects or functions of a graph.
+        store: where artifacts are kept between processes.
         debug_dump_path: folder in which every compilation writes its stages as files to read and to
             run; None writes nothing.
     """
@@ -161,6 +188,7 @@ class CompilationConfig:
     variants_limit: int = 16
     dedupe: bool = True
     inductor_config: Mapping[str, Any] = field(default_factory=dict)
+    store: StoreConfig = field(default_factory=StoreConfig)
     debug_dump_path: Path | None = None
 
     def __post_init__(self) -> None:
@@ -197,7 +225,9 @@ class CompilationConfig:
         if not isinstance(self.dedupe, bool):
             raise ConfigError(f"dedupe must be True or False, not {self.dedupe!r}.")
         _set(self, "inductor_config", _settings(self.inductor_config))
-        _set(self, "debug_dump_path", _folder(self.debug_dump_path))
+        _set(self, "debug_dump_path", _folder(self.debug_dump_path, "debug_dump_path"))
+        if not isinstance(self.store, StoreConfig):
+            raise ConfigError(f"store must be a StoreConfig, not {self.store!r}.")
 
     def replace(self, **changes: Any) -> CompilationConfig:
         """A copy with some fields changed; an unknown field is a TypeError."""
@@ -257,10 +287,10 @@ def _settings(values: object) -> Mapping[str, Any]:
     return FrozenSettings(dict(values))
 
 
-def _folder(value: object) -> Path | None:
+def _folder(value: object, name: str) -> Path | None:
     if value is None or (isinstance(value, str | Path) and str(value)):
         return None if value is None else Path(value)
-    raise ConfigError(f"debug_dump_path must be the path of a folder or None, not {value!r}.")
+    raise ConfigError(f"{name} must be the path of a folder or None, not {value!r}.")
 
 
 def _strings(values: object, name: str) -> tuple[str, ...]:

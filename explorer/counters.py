@@ -42,6 +42,8 @@ class Counts:
             has the shared ones in it).
         compiled_by_eager: those among them that the eager backend made (``num_eager_compiles``).
         reused: artifacts taken from memory instead.
+        saved: artifacts written to the store (``num_compiled_artifacts_saved``).
+        loaded: artifacts read from the store (``num_compiled_artifacts_loaded``).
         stock_compiled: models handed to ``torch.compile`` (``stock_torch_compile_count``).
     """
 
@@ -59,6 +61,8 @@ class Counts:
     compiled_by_inductor: int = 0
     compiled_by_eager: int = 0
     reused: int = 0
+    saved: int = 0
+    loaded: int = 0
     stock_compiled: int = 0
 
     def snapshot(self) -> dict[str, int]:

@@ -67,6 +67,10 @@ class CompileError(ExplorerError):
     """Step 5: the backend failed on one piece and size range."""
 
 
+class StoreMiss(CompileError):
+    """Step 5: an artifact is not in the store, and nothing may be compiled."""
+
+
 class PlanError(ExplorerError):
     """Step 6: no stitching function could be written."""
 
@@ -121,6 +125,10 @@ class VariantsLimit(RunError):
 
 class GradRequired(RunError):
     """An input requires grad, and the compiled model has no backward."""
+
+
+class StoreError(ExplorerError):
+    """The store of artifacts has no safe place for something; never raised by looking one up."""
 
 
 class Cancelled(ExplorerError):

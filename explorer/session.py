@@ -25,12 +25,14 @@ from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError
+from explorer.piece_store import StoredAnswer
 from explorer.pipeline import StepRunner, compile_and_plan, cut
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.runtime.uncompiled_model import UncompiledModel
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.compile_plan import WantedArtifact, plan_compile
+from explorer.stages.piece_compiler import PieceCompiler
 from explorer.target import CompileTarget, MakeInputs
 from explorer.watching import watched, watchers_of
 
@@ -238,15 +240,33 @@ class Session:
             config = _config_of_steps(wanted)
             unique = cut(request, config, self._cache.timed({}, is_plan=True))
             plan = plan_compile(unique, config)
+            compiler = PieceCompiler(unique, config)
             reuse = tuple(
                 each
                 for each in plan.wanted
-                if each.key in self._memory or each.own_key in self._memory
+                if each.key in self._memory
+                or each.own_key in self._memory
+                or compiler.stored(each).is_hit
             )
             make = tuple(each for each in plan.wanted if each not in reuse)
             return PlannedCompilation(
                 config, unique, make, reuse, plan.skipped, self._estimate(len(make))
             )
+
+    def stored(self, **changes: Any) -> tuple[StoredAnswer, ...]:
+        """What the store has for each artifact, and else which factor changed.
+
+        Compiles nothing and changes nothing.
+
+        Args:
+            changes: as for ``update``.
+        """
+        with self._lock:
+            request, wanted = self._changed(changes)
+            config = _config_of_steps(wanted)
+            unique = cut(request, config, self._cache.timed({}, is_plan=True))
+            compiler = PieceCompiler(unique, config)
+            return tuple(compiler.stored(each) for each in plan_compile(unique, config).wanted)
 
     def _estimate(self, count: int) -> float | None:
         seconds = [
@@ -329,7 +349,7 @@ class Session:
     def _keep_artifacts(self, compilation: Compilation) -> None:
         made: dict[str, list[Artifact]] = {}
         for artifact in compilation.artifacts:
-            if artifact.origin is ArtifactOrigin.COMPILED:
+            if artifact.origin is not ArtifactOrigin.MEMORY:
                 made.setdefault(artifact.key, []).append(artifact)
         self._memory |= made
 

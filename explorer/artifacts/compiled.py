@@ -19,6 +19,7 @@ class ArtifactOrigin(Enum):
 
     COMPILED = "compiled"
     MEMORY = "memory"
+    STORE = "store"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,6 +43,8 @@ class Artifact:
         notes: what a user should know, one sentence each.
         code: generated source, or empty.
         from_torch_cache: whether torch's own cache had it, so that ``seconds`` is no compile time.
+        changed_factors: for one that was compiled, names of the factors in which the nearest entry
+            of the store differs; empty without any entry.
     """
 
     unique_id: str
@@ -58,6 +61,7 @@ class Artifact:
     code: str = ""
     from_torch_cache: bool = False
     guard_records: tuple[GuardRecord, ...] = ()
+    changed_factors: tuple[str, ...] = ()
 
     def generated_code(self) -> str:
         """What the backend wrote; empty when it does not say."""

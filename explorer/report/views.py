@@ -244,6 +244,7 @@ def _artifact_row(artifact: Artifact) -> Row:
         "seconds": artifact.seconds,
         "bytes": artifact.bytes,
         "origin": artifact.origin.value + (" (torch's cache)" if artifact.from_torch_cache else ""),
+        "changed": ", ".join(artifact.changed_factors),
         "backend": artifact.backend,
         "guards": "; ".join(artifact.guards),
         "notes": "; ".join(artifact.notes),

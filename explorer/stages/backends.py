@@ -13,7 +13,7 @@ from explorer import passes
 from explorer.config import LARGEST_SIZE, CompilationConfig
 from explorer.errors import CompileError, ConfigError
 from explorer.size_range import SizeRange
-from explorer.torch_private import inductor
+from explorer.torch_private import inductor, kernels
 
 _ALL_SIZES = SizeRange(1, LARGEST_SIZE)
 
@@ -119,6 +119,17 @@ class BoxedFunction:
         return self.function(arguments)
 
 
+def boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
+    """What a backend returned, as a function of a single list of inputs."""
+    if getattr(function, "boxed", False):
+        return getattr(function, "function", function)
+
+    def call(arguments: list[Any]) -> Any:
+        return function(*arguments)
+
+    return call
+
+
 @dataclass(frozen=True)
 class InductorBackend:
     """Torch's own compiler, one call per piece and size range.
@@ -173,6 +184,27 @@ class InductorBackend:
         function, is_direct = inductor.boxed_runner(artifact)
         was_there = inductor.cache_hits() > hits
         return BoxedFunction(function, artifact, is_direct=is_direct, from_torch_cache=was_there)
+
+    def serialize(self, function: BoxedFunction) -> bytes:
+        """The artifact with the machine code of its kernels.
+
+        Raises:
+            CompileError: it holds something that cannot be saved.
+        """
+        try:
+            return kernels.packed(function.artifact, inductor.generated_code(function.artifact))
+        except Exception as error:  # whatever the parts of an artifact raise
+            raise CompileError(f"it cannot be saved: {_first_line(error)}") from error
+
+    def deserialize(self, content: bytes) -> BoxedFunction:
+        """The function of an artifact that was saved; needs no compiler.
+
+        Args:
+            content: it is unpickled and run, so it must be trusted.
+        """
+        artifact = kernels.unpacked(content)
+        function, is_direct = inductor.boxed_runner(artifact)
+        return BoxedFunction(function, artifact, is_direct=is_direct, from_torch_cache=False)
 
     def serialized_bytes(self, function: BoxedFunction) -> int | None:
         """Size of the artifact as a file would hold it."""

@@ -43,9 +43,10 @@ from explorer.guards.valid import (
     sizes_of,
     valid_sizes,
 )
+from explorer.piece_store import PieceStore, StoredAnswer
 from explorer.size_range import SizeRange
 from explorer.stages import effects
-from explorer.stages.backends import Backend, EagerBackend, resolve_backend
+from explorer.stages.backends import Backend, EagerBackend, boxed, resolve_backend
 from explorer.stages.compile_plan import WantedArtifact, dispatch_size, knows_conditions
 from explorer.stages.graphs import example_value, expression_of, placeholders
 from explorer.stages.split import size_symbols
@@ -65,6 +66,8 @@ class PieceCompiler:
         self.backend = resolve_backend(config)
         self.dispatch = dispatch_size(self.captured, config)
         self.pieces = {each.unique_id: each for each in unique.unique_pieces}
+        self._stored = PieceStore(self.captured, config, self.backend)
+        self._functions: dict[int, Any] = {}
 
     def make(
         self, wanted: WantedArtifact, memory: Mapping[str, Sequence[Artifact]]
@@ -85,8 +88,7 @@ class PieceCompiler:
                 )
                 for artifact in known
             ]
-        piece = self.pieces[wanted.unique_id].representative
-        return self._compile_range(piece, wanted, wanted.size_range, {}, 0)
+        return self._stored_or_made(wanted, {}, 0)
 
     def make_at(
         self, unique_id: str, size_range: SizeRange | None, fixed: Mapping[str, int]
@@ -95,10 +97,37 @@ class PieceCompiler:
         unique, made = self.pieces[unique_id], []
         wanted = WantedArtifact(unique_id, size_range, key=f"fixed {dict(fixed)} {size_range}")
         with ArtifactTrace(unique, wanted, self.captured, 1).around(made):
-            made += self._compile_range(
-                unique.representative, wanted, size_range, fixed, _DEEPEST_SPLIT
-            )
+            made += self._stored_or_made(wanted, fixed, _DEEPEST_SPLIT)
         return made[0]
+
+    def stored(self, wanted: WantedArtifact) -> StoredAnswer:
+        """What the store has for a request; nothing is loaded or made."""
+        unique = self.pieces[wanted.unique_id]
+        bounds = self._bounds_text(unique.representative, wanted.size_range, {})
+        factors = self._stored.factors(unique, wanted, bounds)
+        return self._stored.answer(wanted.label, factors)
+
+    def _stored_or_made(
+        self, wanted: WantedArtifact, fixed: Mapping[str, int], depth: int
+    ) -> list[Artifact]:
+        """What the store has for a request, else what the backend makes of it, stored."""
+        stored, unique = self._stored, self.pieces[wanted.unique_id]
+        piece, size_range = unique.representative, wanted.size_range
+        if not stored.matters:
+            return self._compile_range(piece, wanted, size_range, fixed, depth)
+        factors = stored.factors(unique, wanted, self._bounds_text(piece, size_range, fixed))
+        found = stored.load(wanted, factors)
+        if found is not None:
+            return found
+        stored.refuse_miss(wanted.label, factors)
+        with stored.single_flight(factors):
+            found = stored.load(wanted, factors)  # another process may have made it by now
+            if found is None:
+                names = tuple(each.name for each in stored.answer(wanted.label, factors).changed)
+                made = self._compile_range(piece, wanted, size_range, fixed, depth)
+                found = [dataclasses.replace(each, changed_factors=names) for each in made]
+                stored.save(found, self._functions, factors, wanted.label)
+        return found
 
     def _compile_range(
         self,
@@ -187,6 +216,8 @@ class PieceCompiler:
             counters.add(**{f"compiled_by_{backend.name}": 1})
         records = self._guard_records(fresh.added_guards(), f"{wanted.unique_id} {size_range}")
         added = tuple(record.expression for record in records)
+        call = boxed(function)
+        self._functions[id(call)] = function
         artifact = Artifact(
             unique_id=wanted.unique_id,
             size_range=size_range,
@@ -196,7 +227,7 @@ class PieceCompiler:
             origin=ArtifactOrigin.COMPILED,
             key=wanted.key,
             guards=tuple(record.text for record in records),
-            callable=_boxed(function),
+            callable=call,
             backend=backend.name,
             notes=(reason,) if reason else (),
             code=_code_of(backend, function),
@@ -245,7 +276,7 @@ class PieceCompiler:
         The conditions are on sizes that pick no range, so no row of the dispatch table can tell
         them apart.
         """
-        eager = _boxed(piece.graph_module().forward)
+        eager = boxed(piece.graph_module().forward)
         holds_for = write_condition(piece, conditions)
         compiled = artifact.callable
 
@@ -396,23 +427,15 @@ def _aliased_and_written(piece: Piece) -> tuple[str, ...]:
     return ()
 
 
-def _boxed(function: Callable[..., Any]) -> Callable[[list[Any]], Any]:
-    """The function as one of a single list of inputs."""
-    if getattr(function, "boxed", False):
-        return getattr(function, "function", function)
-
-    def call(arguments: list[Any]) -> Any:
-        return function(*arguments)
-
-    return call
-
-
 def _bytes_of(backend: Backend, function: Any) -> int | None:
     measure = getattr(backend, "serialized_bytes", None)
     if measure is not None:
         return measure(function)
     serialize = getattr(backend, "serialize", None)
-    return len(serialize(function)) if serialize is not None else None
+    try:
+        return len(serialize(function)) if serialize is not None else None
+    except Exception:  # one that cannot be saved still runs
+        return None
 
 
 def _code_of(backend: Backend, function: Any) -> str:

@@ -121,6 +121,46 @@ def _guard_entries() -> None:
     _expect(all(guard.user_stack for guard in values if guard.code), "a guard has no user stack")
 
 
+def _helper(x: torch.Tensor, k: int = 3) -> torch.Tensor:
+    return x * k
+
+
+def _inlined_functions() -> None:
+    """Which functions a trace looks into, with the places where it found them."""
+    from explorer.torch_private import capture
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        return _helper(x)
+
+    found = capture.trace(model, (torch.ones(6),), {}).functions
+    places = {each.qualname: each.places for each in found}
+    _expect("_helper" in places, "a function that was looked into is not noticed")
+    _expect(places["_helper"] == ("G['_helper']",), "a function's source is not where it is")
+    _expect(("default of k", "3") in found[-1].details, "a function's defaults are not known")
+
+
+def _functions_behind_ops() -> None:
+    """The Python functions of a custom op and its fake."""
+    from explorer.torch_private.op_functions import op_functions
+
+    library = torch.library.Library("piecewise_explorer_canary_functions", "FRAGMENT")
+    name = "piecewise_explorer_canary_functions::op"
+    try:
+        library.define("op(Tensor x) -> Tensor")
+        library.impl("op", _helper, "CompositeExplicitAutograd")
+        _expect(op_functions(name).get("fake", _helper) is None, "an op's own function is missed")
+        torch.library.register_fake(name, _helper, lib=library)
+        _expect(op_functions(name)["fake"] is _helper, "an op's fake is not found")
+    finally:
+        library._destroy()
+    from torch._library.custom_ops import OPDEFS
+
+    made = torch.library.custom_op(f"{name}_made", _helper, mutates_args=())
+    _expect(OPDEFS.get(f"{name}_made") is made, "torch.library.custom_op keeps no list")
+    functions = op_functions(f"{name}_made")
+    _expect(functions["on any device"] is _helper, "an op's function is not found")
+
+
 def _deferred_runtime_asserts() -> None:
     from explorer.torch_private import capture
 
@@ -453,7 +493,7 @@ def _inductor_names() -> None:
 
 def _inductor_artifact() -> None:
     """Compiles one matrix product, which needs no C++ compiler."""
-    from explorer.torch_private import inductor
+    from explorer.torch_private import inductor, kernels
 
     graph = fx.Graph()
     left, right = graph.placeholder("left"), graph.placeholder("right")
@@ -466,7 +506,23 @@ def _inductor_artifact() -> None:
     function, is_direct = inductor.boxed_runner(artifact)
     _expect(torch.equal(function(list(values))[0], torch.full((4, 4), 4.0)), "the result is wrong")
     _expect(is_direct, "Inductor's own callable is not found, so each call goes the slower way")
-    _expect("mm" in inductor.generated_code(artifact), "the generated code is not found")
+    code = inductor.generated_code(artifact)
+    _expect("mm" in code, "the generated code is not found")
+    kept = kernels.unpacked(kernels.packed(artifact, code))
+    result = inductor.boxed_runner(kept)[0](list(values))[0]
+    _expect(torch.equal(result, torch.full((4, 4), 4.0)), "a saved artifact is wrong")
+
+
+def _kernel_calls() -> None:
+    """Where the kernels of an artifact are taken from; no compiler is run."""
+    from torch._inductor.async_compile import AsyncCompile
+
+    from explorer.torch_private import kernels
+
+    _takes(AsyncCompile.cpp_pybinding, "argtypes", "source_code")
+    code = "kernel = async_compile.cpp_pybinding(['float*'], '''source''')"
+    found = list(kernels.cpp_kernels(code))
+    _expect(found == [(["float*"], "source")], "a kernel is not found in generated code")
 
 
 def _graph_passes() -> None:
@@ -533,6 +589,8 @@ CANARIES: tuple[Canary, ...] = (
     ("ShapeEnv._log_guard", _log_guard),
     ("ShapeEnv.evaluate_expr", _evaluate_expr),
     ("GuardFilterEntry", _guard_entries),
+    ("InliningInstructionTranslator", _inlined_functions),
+    ("torch._library.custom_ops and simple_registry", _functions_behind_ops),
     ("ShapeEnv.deferred_runtime_asserts", _deferred_runtime_asserts),
     ("forward_callable of a capture", _forward_callable),
     ("build_guards of a capture", _build_guards),
@@ -563,6 +621,7 @@ CANARIES: tuple[Canary, ...] = (
     ("torch.utils._pytree.register_pytree_node and MappingKey", _pytree),
     ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
     ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
+    ("AsyncCompile.cpp_pybinding", _kernel_calls),
     ("CustomGraphPass and the settings that take one", _graph_passes),
     ("CustomInferenceAwareGraphPass", _inference_aware_pass),
     ("torch._logging._internal and CompileContext", _structured_log),

@@ -1,19 +1,22 @@
 """Inductor: compile one piece, find its generated code, and the fastest safe way to call it.
 
 Private names used (torch 2.13.0): ``torch._inductor.standalone_compile`` (``fake_mode=``,
-``aot=True``), ``torch._inductor.config``, ``torch._inductor.exc.InductorError``, and of an
-artifact: ``inner_fn``, ``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and
-``source_code``.
+``aot=True``), ``torch._inductor.config`` and ``torch._functorch.config`` with ``get_config_copy``,
+``torch._inductor.exc.InductorError``, and of an artifact: ``inner_fn``,
+``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and ``source_code``.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 import torch._dynamo.utils
+import torch._functorch.config as functorch_config
 import torch._inductor
 import torch._inductor.config
 from torch import fx
@@ -114,6 +117,28 @@ def unknown_settings(names: Sequence[str]) -> tuple[str, ...]:
 
 def _setting_names() -> frozenset[str]:
     return frozenset(torch._inductor.config.get_config_copy())
+
+
+def settings_digest() -> str:
+    """A digest of the compiler settings in force, of Inductor and of AOTAutograd.
+
+    What torch's own cache leaves out, such as the number of compile processes, is left out, but for
+    graph passes, which that one asks for a uuid. A setting without a text that says all, such as a
+    function, makes it a digest of this process only.
+    """
+    ignored = tuple(torch._inductor.config._cache_config_ignore_prefix)
+    found = []
+    for name, config in (("inductor", torch._inductor.config), ("functorch", functorch_config)):
+        for key, value in sorted(config.get_config_copy().items()):
+            if "custom" in key or not key.startswith(("_", *ignored)):
+                found.append(f"{name}.{key} = {_setting_text(value)}")
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+
+
+def _setting_text(value: Any) -> str:
+    text = repr(value)
+    is_plain = isinstance(value, bool | int | float | str | None | tuple | list | dict)
+    return text if is_plain and " at 0x" not in text else f"{text} {os.getpid()} {id(value)}"
 
 
 def setting_names() -> tuple[str, ...]:

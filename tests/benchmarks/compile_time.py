@@ -150,6 +150,7 @@ def in_fresh_process(arguments: Sequence[str], cache: Path) -> str:
     environment = {
         **os.environ,
         "TORCHINDUCTOR_CACHE_DIR": str(cache),
+        "XDG_CACHE_HOME": str(cache / "user"),  # the store of artifacts is cold and warm with it
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }

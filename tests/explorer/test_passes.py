@@ -241,9 +241,21 @@ def test_the_same_pass_reuses_and_another_one_compiles() -> None:
     torch.testing.assert_close(session.run(x, w), x @ w)
 
 
+def test_the_store_keeps_passes_apart() -> None:
+    def origin(graph_pass: Any) -> ArtifactOrigin:
+        return session_with(graph_pass).compilation.origin
+
+    assert origin(FunctionPass(do_nothing, uuid="1")) is ArtifactOrigin.COMPILED
+    assert origin(FunctionPass(do_nothing, uuid="1")) is ArtifactOrigin.STORE
+    assert origin(FunctionPass(do_nothing, uuid="2")) is ArtifactOrigin.COMPILED
+    assert origin(None) is ArtifactOrigin.COMPILED
+
+
 def test_torchs_own_cache_keeps_passes_apart() -> None:
+    off = explorer.StoreConfig(enabled=False)
+
     def code(graph_pass: Any) -> tuple[int, bool]:
-        artifact = session_with(graph_pass).compilation.artifacts[0]
+        artifact = session_with(graph_pass, store=off).compilation.artifacts[0]
         return artifact.generated_code().count("extern_kernels.mm("), artifact.from_torch_cache
 
     assert code(FunctionPass(do_nothing, uuid="1")) == (2, False)

@@ -1,0 +1,110 @@
+"""``explorer cache``: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from explorer import CompilationConfig, Session, StoreConfig
+from explorer.cli import main
+from explorer.cli_cache import bytes_of
+from explorer.errors import ConfigError
+from tests.explorer.comparing import filled
+from tests.explorer.test_piece_store import Keeping, tripled
+
+Printed = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A store with two artifacts."""
+    config = CompilationConfig(
+        backend=Keeping(),
+        max_size=64,
+        compile_ranges_endpoints=(8,),
+        store=StoreConfig(root=tmp_path / "store"),
+    )
+    Session(tripled, (filled(6, 3),), config=config).update()
+    return tmp_path / "store"
+
+
+def test_ls(root: Path, capsys: Printed) -> None:
+    assert main(["cache", "ls", "--root", str(root)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert sorted(line.split("  ")[-1] for line in out[:2]) == ["A 1–8", "A 9–64"]
+    assert out[2].startswith("2 entries, ")
+    assert out[2].endswith(f"in {root}")
+    assert main(["cache", "ls", "--json", "--root", str(root)]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {each["factors"]["size range"] for each in listed} == {"1–8", "9–64"}
+
+
+def test_verify(root: Path, capsys: Printed) -> None:
+    assert main(["cache", "verify", "--root", str(root)]) == 0
+    assert "2 entries that can be trusted; all are whole" in capsys.readouterr().out
+    blob = next(each for each in sorted((root / "entries").iterdir())[0].iterdir())
+    blob.chmod(0o600)
+    blob.write_bytes(b"something else")
+    assert main(["cache", "verify", "--root", str(root)]) == 1
+    assert "1 must not be used" in capsys.readouterr().out
+
+
+def test_prune_and_clear(root: Path, capsys: Printed) -> None:
+    assert main(["cache", "prune", "--max-bytes", "2G", "--root", str(root)]) == 0
+    assert capsys.readouterr().out.startswith("removed 0 entries")
+    assert main(["cache", "clear", "--root", str(root)]) == 0
+    assert capsys.readouterr().out.startswith("removed 2 entries")
+    assert main(["cache", "ls", "--root", str(root)]) == 0
+    assert capsys.readouterr().out.startswith("0 entries")
+
+
+def test_sizes() -> None:
+    assert [bytes_of(text) for text in ("1000", "20k", "500M", "2G", "3MB")] == [
+        1000,
+        20_000,
+        500_000_000,
+        2_000_000_000,
+        3_000_000,
+    ]
+    for text in ("", "-1", "1T", "a lot"):
+        with pytest.raises(ConfigError, match="--max-bytes"):
+            bytes_of(text)
+
+
+TARGET = "tests.explorer.test_cli_cache:kept"
+
+
+def kept():
+    """The model in the store, for the command line."""
+    from explorer import CompileTarget
+
+    config = CompilationConfig(backend=Keeping(), max_size=64, compile_ranges_endpoints=(8,))
+    return CompileTarget("kept", tripled, (filled(6, 3),), config=config)
+
+
+def changed():
+    """The same with another backend."""
+    from explorer import CompileTarget
+
+    config = CompilationConfig(backend=Keeping("2"), max_size=64, compile_ranges_endpoints=(8,))
+    return CompileTarget("changed", tripled, (filled(6, 3),), config=config)
+
+
+def test_why(root: Path, capsys: Printed) -> None:
+    assert main(["cache", "why", TARGET, "--root", str(root)]) == 0
+    assert "2 of 2 artifacts are there" in capsys.readouterr().out
+    other = TARGET.replace("kept", "changed")
+    assert main(["cache", "why", other, "--root", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert "MISS  A 1–8\n      the nearest entry is A 1–8; what changed:\n" in out
+    assert "      backend: stored 1, now 2\n" in out
+    assert main(["cache", "why", other, "--json", "--root", str(root)]) == 1
+    first = json.loads(capsys.readouterr().out)[0]
+    assert first["changed"] == [{"factor": "backend", "stored": "1", "now": "2"}]
+
+
+def test_why_in_an_empty_store(tmp_path: Path, capsys: Printed) -> None:
+    assert main(["cache", "why", TARGET, "--root", str(tmp_path / "none")]) == 1
+    assert "has no pieces" in capsys.readouterr().out
