@@ -136,6 +136,10 @@ class PieceStore:
         counters.add(loaded=len(found))
         return [dataclasses.replace(each, seconds=seconds / len(found)) for each in found]
 
+    def has(self, factors: Mapping[str, str]) -> bool:
+        """Whether there is something for a request; quicker than ``answer``."""
+        return self._store is not None and self._entry(factors) is not None
+
     def _entry(self, factors: Mapping[str, str]) -> Entry | None:
         assert self._store is not None
         entry = self._store.get(KIND, factors)

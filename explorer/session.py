@@ -246,7 +246,7 @@ class Session:
                 for each in plan.wanted
                 if each.key in self._memory
                 or each.own_key in self._memory
-                or compiler.stored(each).is_hit
+                or compiler.is_stored(each)
             )
             make = tuple(each for each in plan.wanted if each not in reuse)
             return PlannedCompilation(

@@ -102,20 +102,26 @@ class PieceCompiler:
 
     def stored(self, wanted: WantedArtifact) -> StoredAnswer:
         """What the store has for a request; nothing is loaded or made."""
+        return self._stored.answer(wanted.label, self._factors(wanted, {}))
+
+    def is_stored(self, wanted: WantedArtifact) -> bool:
+        """Whether the store has something for a request."""
+        return self._stored.matters and self._stored.has(self._factors(wanted, {}))
+
+    def _factors(self, wanted: WantedArtifact, fixed: Mapping[str, int]) -> dict[str, str]:
         unique = self.pieces[wanted.unique_id]
-        bounds = self._bounds_text(unique.representative, wanted.size_range, {})
-        factors = self._stored.factors(unique, wanted, bounds)
-        return self._stored.answer(wanted.label, factors)
+        bounds = self._bounds_text(unique.representative, wanted.size_range, fixed)
+        return self._stored.factors(unique, wanted, bounds)
 
     def _stored_or_made(
         self, wanted: WantedArtifact, fixed: Mapping[str, int], depth: int
     ) -> list[Artifact]:
         """What the store has for a request, else what the backend makes of it, stored."""
-        stored, unique = self._stored, self.pieces[wanted.unique_id]
-        piece, size_range = unique.representative, wanted.size_range
+        stored, piece = self._stored, self.pieces[wanted.unique_id].representative
+        size_range = wanted.size_range
         if not stored.matters:
             return self._compile_range(piece, wanted, size_range, fixed, depth)
-        factors = stored.factors(unique, wanted, self._bounds_text(piece, size_range, fixed))
+        factors = self._factors(wanted, fixed)
         found = stored.load(wanted, factors)
         if found is not None:
             return found
