@@ -129,7 +129,8 @@ def support_torch_compile(
             in it, one that is None at the first call for nothing. None makes dim 0 dynamic of every
             argument that is annotated as a tensor.
         mark_unbacked_dims: dims that are marked unbacked in every mode, in the same form.
-        enable_if: told the configuration when an instance is made; false: it is never compiled.
+        enable_if: told the configuration that an instance was made under, before its first call;
+            false: that instance is never compiled.
         is_encoder: the last size range has no upper end, as the sizes of an encoder's inputs cannot
             be foreseen.
         shape_invariants: called at the beginning of a capture with the arguments of the call; its

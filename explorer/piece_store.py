@@ -14,10 +14,10 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import fx
 
@@ -28,7 +28,7 @@ from explorer.counters import counters
 from explorer.environment import NO_COMPILER, environment_factors
 from explorer.errors import StoreMiss
 from explorer.size_range import SizeRange
-from explorer.stages.backends import Backend, boxed, identity_at
+from explorer.stages.backends import Backend, KeepingBackend, boxed, identity_at
 from explorer.stages.compile_plan import WantedArtifact
 from explorer.store.artifact_store import open_store
 from explorer.store.entry import Entry
@@ -36,9 +36,11 @@ from explorer.store.key import NOT_OF_A_PIECE, config_factors
 from explorer.store.manifest import entry_key
 from explorer.store.nearest import ChangedFactor
 from explorer.torch_private import ops
+from explorer.torch_private.op_functions import op_functions
 
 logger = logging.getLogger("explorer")
 
+FunctionOf: TypeAlias = Mapping[Callable[[list[Any]], Any], Any]
 KIND = "piece"
 FORMAT = "1"
 """Goes up when what an entry holds changes."""
@@ -78,10 +80,10 @@ class PieceStore:
         self.captured = captured
         self.config = config
         self.backend = backend
-        can_save = hasattr(backend, "serialize") and hasattr(backend, "deserialize")
-        is_wanted = config.store.enabled and can_save
+        self._keeping = backend if isinstance(backend, KeepingBackend) else None
+        is_wanted = config.store.enabled and self._keeping is not None
         self._store = open_store(config.store.root) if is_wanted else None
-        if config.store.enabled and not can_save:
+        if config.store.enabled and self._keeping is None:
             _say_that_nothing_is_kept(backend.name)
 
     @property
@@ -150,7 +152,8 @@ class PieceStore:
         return entry
 
     def _artifact(self, facts: Mapping[str, Any], entry: Entry, wanted: WantedArtifact) -> Artifact:
-        function = self.backend.deserialize(entry.read(facts["blob"]))  # type: ignore[attr-defined]
+        assert self._keeping is not None
+        function = self._keeping.deserialize(entry.read(facts["blob"]))
         limits = facts["size_range"]
         return Artifact(
             unique_id=wanted.unique_id,
@@ -170,7 +173,7 @@ class PieceStore:
     def save(
         self,
         made: Sequence[Artifact],
-        functions: Mapping[int, Any],
+        functions: FunctionOf,
         factors: Mapping[str, str],
         label: str,
     ) -> None:
@@ -181,20 +184,20 @@ class PieceStore:
 
         Args:
             made: all artifacts of the request.
-            functions: id of an artifact's callable -> what the backend returned.
+            functions: an artifact's callable -> what the backend returned.
             factors: of the request.
             label: of the piece and the sizes, for people.
         """
-        if self._store is None or any(each.guard_records for each in made):
+        if self._store is None or self._keeping is None:
             return
-        if not all(id(each.callable) in functions and not each.notes for each in made):
+        if not all(_is_whole(each, functions) for each in made):
             return
         blobs: dict[str, bytes] = {}
         listed = []
         for number, each in enumerate(made):
             name = f"artifact_{number}"
             try:
-                blobs[name] = self.backend.serialize(functions[id(each.callable)])  # type: ignore[attr-defined]
+                blobs[name] = self._keeping.serialize(functions[each.callable])
             except Exception as error:  # it runs, it only cannot be kept
                 logger.warning("piece %s is not stored: %s", label, error)
                 return
@@ -248,6 +251,11 @@ class PieceStore:
 _LIST = "artifacts.json"
 
 
+def _is_whole(artifact: Artifact, functions: FunctionOf) -> bool:
+    """Whether it is what the backend returned, right for all its sizes, and nothing more."""
+    return artifact.callable in functions and not artifact.notes and not artifact.guard_records
+
+
 def _serves(changed: Sequence[ChangedFactor], factors: Mapping[str, str]) -> bool:
     """Whether an entry that differs in these factors can be used.
 
@@ -292,21 +300,34 @@ def _listed_changes(found: Sequence[ChangedFactor]) -> str:
 
 def _custom_ops(graph: fx.Graph) -> str:
     """Schema and code of the ops in a piece that are not torch's own."""
-    found = {}
+    texts = ((name, _op_text(name)) for name in sorted(_op_names(graph)))
+    return str([(name, text) for name, text in texts if text])
+
+
+def _op_names(graph: fx.Graph) -> set[str]:
+    """Names of the ops, those in branches of ``torch.cond`` too."""
+    found: set[str] = set()
     for node in graph.nodes:
         if node.op == "call_function" and ops.is_operator(node.target):
-            name = ops.operator_names(node.target)[0]
-            if not ops.is_torch_function(node.target):
-                found[name] = f"{ops.schema_text(node.target)} {_code_of(name)}"
-    return str(sorted(found.items()))
+            found.add(ops.operator_names(node.target)[0])
+        elif isinstance(node.meta.get("attribute"), fx.GraphModule):
+            found |= _op_names(node.meta["attribute"].graph)
+    return found
 
 
-def _code_of(name: str) -> str:
-    functions = ops.functions_of(name)
-    try:
-        return identity_of(functions) if functions else "called by name"
-    except NoIdentityError as error:
-        return f"known to this process only ({error}): {os.getpid()} {id(functions)}"
+def _op_text(name: str) -> str:
+    """What of an op a compiler may have looked into; empty for one of torch or in C++."""
+    parts = op_functions(name)
+    texts = [parts.pop("schema")] if parts else []
+    for what, function in sorted(parts.items()):
+        try:
+            texts.append(f"{what}: {identity_of(function)}" if function else f"{what}: {_UNIQUE}")
+        except NoIdentityError as error:
+            texts.append(f"{what}: {error} {_UNIQUE}")
+    return "; ".join(texts)
+
+
+_UNIQUE = f"known to process {os.getpid()} only, begun {time.time_ns()}"
 
 
 @functools.cache

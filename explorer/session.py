@@ -236,9 +236,7 @@ class Session:
             changes: as for ``update``.
         """
         with self._lock:
-            request, wanted = self._changed(changes)
-            config = _config_of_steps(wanted)
-            unique = cut(request, config, self._cache.timed({}, is_plan=True))
+            unique, config = self._cut(changes)
             plan = plan_compile(unique, config)
             compiler = PieceCompiler(unique, config)
             reuse = tuple(
@@ -262,15 +260,22 @@ class Session:
             changes: as for ``update``.
         """
         with self._lock:
-            request, wanted = self._changed(changes)
-            config = _config_of_steps(wanted)
-            unique = cut(request, config, self._cache.timed({}, is_plan=True))
+            unique, config = self._cut(changes)
             compiler = PieceCompiler(unique, config)
             return tuple(compiler.stored(each) for each in plan_compile(unique, config).wanted)
 
+    def _cut(self, changes: Mapping[str, Any]) -> tuple[UniquePieces, CompilationConfig]:
+        """The groups of pieces under other settings, for a look; the session stays as it is."""
+        request, wanted = self._changed(changes)
+        config = _config_of_steps(wanted)
+        return cut(request, config, self._cache.timed({}, is_plan=True)), config
+
     def _estimate(self, count: int) -> float | None:
         seconds = [
-            artifact.seconds for artifacts in self._memory.values() for artifact in artifacts
+            artifact.seconds
+            for artifacts in self._memory.values()
+            for artifact in artifacts
+            if artifact.origin is ArtifactOrigin.COMPILED
         ]
         return count * sum(seconds) / len(seconds) if seconds else None
 

@@ -59,6 +59,27 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepingBackend(Backend, Protocol):
+    """A backend whose results can be kept between processes."""
+
+    def serialize(self, function: Any) -> bytes:
+        """What ``deserialize`` makes the function of again, in another process.
+
+        Args:
+            function: what ``compile`` returned.
+        """
+        ...
+
+    def deserialize(self, content: bytes) -> Callable[..., Any]:
+        """The function; nothing may be compiled.
+
+        Args:
+            content: what ``serialize`` returned, checked byte by byte.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class EagerBackend:
     """Runs the piece's FX graph as it is.

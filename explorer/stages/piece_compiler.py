@@ -67,7 +67,7 @@ class PieceCompiler:
         self.dispatch = dispatch_size(self.captured, config)
         self.pieces = {each.unique_id: each for each in unique.unique_pieces}
         self._stored = PieceStore(self.captured, config, self.backend)
-        self._functions: dict[int, Any] = {}
+        self._functions: dict[Callable[[list[Any]], Any], Any] = {}
 
     def make(
         self, wanted: WantedArtifact, memory: Mapping[str, Sequence[Artifact]]
@@ -223,7 +223,7 @@ class PieceCompiler:
         records = self._guard_records(fresh.added_guards(), f"{wanted.unique_id} {size_range}")
         added = tuple(record.expression for record in records)
         call = boxed(function)
-        self._functions[id(call)] = function
+        self._functions[call] = function
         artifact = Artifact(
             unique_id=wanted.unique_id,
             size_range=size_range,

@@ -1,9 +1,7 @@
 """The dispatcher's operators: names, schemas, and whether two fake tensors share memory.
 
 Private names used (torch 2.13.0): ``torch._ops.OpOverload``, ``OpOverloadPacket``,
-``HigherOrderOperator`` and ``_higher_order_ops``, the ``_schema`` of an overload,
-``torch._library.custom_ops.OPDEFS`` with ``_init_fn`` and ``_abstract_fn``,
-``torch._C._dispatch_get_all_op_names``,
+``HigherOrderOperator`` and ``_higher_order_ops``, ``torch._C._dispatch_get_all_op_names``,
 ``torch._C._parse_dispatch_key``,
 ``torch._C._nn`` (as a module name), ``UntypedStorage._cdata``, ``_enter_autocast`` and
 ``_exit_autocast`` of ``torch.amp.autocast_mode``, ``_enter_inference_mode`` and
@@ -18,7 +16,6 @@ from types import BuiltinFunctionType, MappingProxyType
 from typing import Any
 
 import torch
-from torch._library.custom_ops import OPDEFS
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket, _higher_order_ops
 from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
@@ -70,24 +67,6 @@ def operator_names(target: Any) -> tuple[str, ...]:
         return (base, f"{base}.{overload._overloadname}")
     namespace, _, name = target._qualified_op_name.partition("::")
     return (f"{namespace}::{name}",)
-
-
-def schema_text(target: Any) -> str:
-    """The signature of an operator: what it takes, writes to and returns."""
-    overload = overload_of(target)
-    return str(overload._schema if overload is not None else target)
-
-
-def functions_of(name: str) -> tuple[Callable[..., Any], ...]:
-    """The Python functions behind an op of ``torch.library.custom_op`` or ``triton_op``.
-
-    A compiler may look into those of the second kind. Of other ops it only knows the name.
-    """
-    definition = OPDEFS.get(name)
-    if definition is None:
-        return ()
-    found = (definition._init_fn, definition._abstract_fn)
-    return tuple(function for function in found if function is not None)
 
 
 def written_arguments(target: Any) -> tuple[tuple[int, str], ...] | None:

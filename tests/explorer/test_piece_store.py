@@ -14,7 +14,15 @@ import pytest
 import torch
 from torch import fx
 
-from explorer import ArtifactOrigin, CompilationConfig, Session, StoreConfig, StoreMiss, counters
+from explorer import (
+    ArtifactOrigin,
+    CompilationConfig,
+    Session,
+    StoreConfig,
+    StoreMiss,
+    counters,
+    direct_register_custom_op,
+)
 from explorer.store.artifact_store import open_store
 from tests.explorer.comparing import filled
 
@@ -147,6 +155,46 @@ def test_without_a_compiler_the_machine_code_is_there_all_the_same(
     monkeypatch.setattr(piece_store, "environment_factors", lambda: {**here, "compiler": "none"})
     with counters.expect(compiled=0, loaded=1):
         session().update()
+
+
+def scaled_by(factor: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    def scale(x: torch.Tensor) -> torch.Tensor:
+        return x * factor
+
+    return scale
+
+
+def with_op(x: torch.Tensor) -> torch.Tensor:
+    return torch.ops.explorer.kept_scale(x) * 3
+
+
+def with_op_in_a_branch(x: torch.Tensor) -> torch.Tensor:
+    return torch.cond(
+        x.shape[0] > 4, lambda x: torch.ops.explorer.kept_scale(x) * 3, lambda x: x * 3, (x,)
+    )
+
+
+@pytest.mark.parametrize("function", [with_op, with_op_in_a_branch])
+def test_another_body_of_a_custom_op_is_a_miss(function: Any) -> None:
+    direct_register_custom_op("kept_scale", scaled_by(2.0), fake_impl=torch_like)
+    session(function=function).update()
+    with counters.expect(compiled=0, loaded=1):
+        session(function=function).update()
+    direct_register_custom_op("kept_scale", scaled_by(5.0), fake_impl=torch_like)
+    with counters.expect(compiled=1, loaded=0):
+        frame = session(function=function).compilation.artifacts_frame()
+    assert frame["changed"].tolist() == ["custom ops"]
+
+
+def torch_like(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+def test_the_estimate_goes_by_what_was_compiled() -> None:
+    session().update()
+    loaded = session()
+    loaded.update()
+    assert loaded.plan(compile_ranges_endpoints=(8,)).estimated_seconds is None
 
 
 def test_a_miss_can_be_forbidden() -> None:

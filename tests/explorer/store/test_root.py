@@ -222,9 +222,9 @@ def test_folder_without_write_permission_is_read(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({"HOME": "/home/ada"}, "/home/ada/.cache/piecewise-explorer"),
-        ({"HOME": "/home/ada", "XDG_CACHE_HOME": "/big"}, "/big/piecewise-explorer"),
-        ({"HOME": "/home/ada", "XDG_CACHE_HOME": "here"}, "/home/ada/.cache/piecewise-explorer"),
+        ({"HOME": "/users/ada"}, "/users/ada/.cache/piecewise-explorer"),
+        ({"HOME": "/users/ada", "XDG_CACHE_HOME": "/big"}, "/big/piecewise-explorer"),
+        ({"HOME": "/users/ada", "XDG_CACHE_HOME": "here"}, "/users/ada/.cache/piecewise-explorer"),
         ({"HOME": ""}, "/by/name/.cache/piecewise-explorer"),
         ({}, "/by/name/.cache/piecewise-explorer"),
     ],
