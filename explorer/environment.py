@@ -36,7 +36,7 @@ def environment_factors() -> dict[str, str]:
 @functools.cache
 def _of_machine() -> dict[str, str]:
     return {
-        "explorer": _own_version(),
+        "explorer": f"{_own_version()} {code_digest(Path(__file__).parent)}",
         "torch": f"{torch.__version__} {torch.version.git_version}",
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
@@ -51,6 +51,14 @@ def _own_version() -> str:
         return importlib.metadata.version("piecewise-explorer")
     except importlib.metadata.PackageNotFoundError:  # run from a folder that was not installed
         return "not installed"
+
+
+def code_digest(folder: Path) -> str:
+    """A digest of the Python files below a folder: a version number stays while one works on it."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
 
 
 def cpu_features() -> str:

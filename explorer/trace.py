@@ -1,7 +1,7 @@
 """Events in torch's structured log, so that tlparse shows a compilation beside torch's own work.
 
-``TORCH_TRACE=folder python program.py`` writes the log, ``tlparse folder`` makes pages of it. The
-events of one compilation, in order:
+``TORCH_TRACE=folder python program.py`` writes the log, ``tlparse folder/*.log`` makes pages of it.
+The events of one compilation, in order:
 
 ================================  ==========  ====================================================
 name                              kind        content

@@ -534,6 +534,22 @@ def test_audit_runs_the_model_itself() -> None:
         model(rows(4))
 
 
+def test_parts_are_not_compiled_where_the_whole_is_run_to_compare() -> None:
+    class Parent(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = Decorated()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.a(x) if x.shape[0] != 4 else self.a(x) + 1
+
+    whole = compile_model(Parent(), (rows(6),), config=CompilationConfig(backend="eager"))
+    with counters.expect(models_seen=0, graphs_seen=0):
+        audit = whole.compilation.audit()
+    assert [each.intervals for each in audit.violations] == [((4, 4),)]
+    assert not audit.eager_fails
+
+
 def test_two_threads_compile_once() -> None:
     model = Decorated()
     start = threading.Barrier(4)

@@ -102,6 +102,20 @@ def test_grad_mode_is_no_factor() -> None:
     assert changed_by(torch.no_grad()) == set()
 
 
+def test_code_of_the_package_is_a_factor(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.py").write_text("x = 1\n")
+    before = environment.code_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("no code")
+    assert environment.code_digest(tmp_path) == before
+    (tmp_path / "inner" / "a.py").write_text("x = 2\n")
+    changed = environment.code_digest(tmp_path)
+    (tmp_path / "inner" / "a.py").rename(tmp_path / "inner" / "b.py")
+    assert len({before, changed, environment.code_digest(tmp_path)}) == 3
+    own = environment.code_digest(Path(environment.__file__).parent)
+    assert environment_factors()["explorer"].endswith(f" {own}")
+
+
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert environment.compiler_version() == environment.NO_COMPILER

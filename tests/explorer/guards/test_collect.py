@@ -325,3 +325,17 @@ def test_without_a_private_name_conditions_are_still_known_but_not_all(
     assert [guard.text for guard in graph.guards] == ["n != 4", "n >= 2"]
     (reason,) = graph.unknown
     assert "has no ShapeEnv.a_name_that_is_gone" in reason
+
+
+def test_questions_of_torchs_cache_of_shapes_name_the_operator() -> None:
+    """The second time an operator meets the same shapes, a cache asks in its place."""
+
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        for _ in range(2):
+            first, second = x.split(8, dim=1)
+            x = torch.cat([second, first], dim=1)
+        return x
+
+    asked = captured(twice, rows(10)).evaluations
+    assert "aten.split.Tensor" in {each.operator for each in asked}
+    assert not [each for each in asked if each.origin is GuardOrigin.OTHER]
