@@ -7,7 +7,6 @@ backend's ``serialize`` made, so that nothing is compiled when it is loaded.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 import logging
@@ -125,7 +124,6 @@ class PieceStore:
         """
         if self._store is None:
             return None
-        started = time.perf_counter()
         entry = self._entry(factors)
         if entry is None:
             return None
@@ -134,9 +132,8 @@ class PieceStore:
         except Exception as error:  # whatever a backend raises for bytes that do not fit
             self._store.reject(entry, f"it cannot be loaded ({error})")
             return None
-        seconds = time.perf_counter() - started
         counters.add(loaded=len(found))
-        return [dataclasses.replace(each, seconds=seconds / len(found)) for each in found]
+        return found
 
     def has(self, factors: Mapping[str, str]) -> bool:
         """Whether there is something for a request; quicker than ``answer``."""

@@ -32,9 +32,9 @@ class Artifact:
             dispatch size.
         requested_range: the range of the table that it was made for; differs where the compiler
             added guards.
-        seconds: wall time of the compile, 0.0 when reused.
+        seconds: wall time of the compile, 0.0 when reused or loaded.
         bytes: size of the serialised form, or None when the backend has none.
-        origin: compiled now, or reused.
+        origin: compiled now, reused from memory, or loaded from the store.
         key: digest over everything that it depends on.
         guards: conditions on sizes that the compiler added, as text.
         guard_records: the same with torch's place that made them.
@@ -148,8 +148,11 @@ class CompiledPieces:
     def summary(self) -> str:
         """One line."""
         seconds = sum(artifact.seconds for artifact in self.artifacts)
-        made = sum(artifact.origin is ArtifactOrigin.COMPILED for artifact in self.artifacts)
-        reused = len(self.artifacts) - made
+        made, reused, loaded = (
+            sum(artifact.origin is origin for artifact in self.artifacts)
+            for origin in (ArtifactOrigin.COMPILED, ArtifactOrigin.MEMORY, ArtifactOrigin.STORE)
+        )
         return (
-            f"{len(self.artifacts)} artifacts, {made} compiled in {seconds:.1f} s, {reused} reused"
+            f"{len(self.artifacts)} artifacts, {made} compiled in {seconds:.1f} s, "
+            f"{reused} reused, {loaded} loaded"
         )

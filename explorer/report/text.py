@@ -138,9 +138,11 @@ def _artifact_lines(compilation: Compilation) -> list[str]:
 
 def _artifacts_head(compilation: Compilation, hidden_columns: int) -> str:
     total = sum(artifact.seconds for artifact in compilation.artifacts)
-    reused = sum(a.origin is not ArtifactOrigin.COMPILED for a in compilation.artifacts)
+    origins = [artifact.origin for artifact in compilation.artifacts]
     head = f"{counted(len(compilation.artifacts), 'artifact')}, {seconds_text(total)} to compile"
+    reused, loaded = origins.count(ArtifactOrigin.MEMORY), origins.count(ArtifactOrigin.STORE)
     head += f", {reused} reused from memory" if reused else ""
+    head += f", {loaded} loaded from the store" if loaded else ""
     cached = sum(a.from_torch_cache for a in compilation.artifacts)
     head += f", {cached} of them from torch's own cache" if cached else ""
     return head + (f"; {counted(hidden_columns, 'more range')} not shown" if hidden_columns else "")

@@ -74,7 +74,8 @@ def facts(compilation: Compilation) -> dict[str, str]:
     splitting = sum(piece.kind is PieceKind.SPLITTING for piece in pieces)
     kinds = [each.kind for each in captured.inputs]
     weights = sum(kind in _WEIGHTS for kind in kinds)
-    made = [a for a in compilation.artifacts if a.origin is ArtifactOrigin.COMPILED]
+    origins = [artifact.origin for artifact in compilation.artifacts]
+    made, loaded = origins.count(ArtifactOrigin.COMPILED), origins.count(ArtifactOrigin.STORE)
     return {
         "captured": f"{counted(len(captured.graph.nodes), 'node')}, {counted(weights, 'weight')}",
         "pieces": (
@@ -84,7 +85,8 @@ def facts(compilation: Compilation) -> dict[str, str]:
         "splits at": listed(splitting_names(compilation), 3) or "nothing: one piece",
         "sizes": sizes_text(compilation),
         "ranges": ranges_text(compilation),
-        "artifacts": f"{len(compilation.artifacts)}, of which {len(made)} compiled now",
+        "artifacts": f"{len(origins)}, of which {made} compiled now"
+        + (f", {loaded} loaded from the store" if loaded else ""),
         "backend": backend_name(compilation),
         "guard policy": compilation.config.guard_policy.name,
         "device": ", ".join(devices(compilation)) or "–",

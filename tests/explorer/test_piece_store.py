@@ -220,6 +220,15 @@ def test_the_table_says_what_changed() -> None:
     assert frame["changed"].tolist() == ["size bounds, size range"]
 
 
+def test_what_was_loaded_is_not_said_to_be_compiled_or_in_memory() -> None:
+    session().update()
+    loaded = session().compilation
+    assert "1 artifact, 0 ms to compile, 1 loaded from the store" in loaded.summary()
+    assert "memory" not in loaded.summary()
+    assert loaded.compiled.summary() == "1 artifacts, 0 compiled in 0.0 s, 0 reused, 1 loaded"
+    assert "1, of which 0 compiled now, 1 loaded from the store" in loaded._repr_html_()
+
+
 def test_a_plan_knows_what_is_stored() -> None:
     planned = session().plan()
     assert (len(planned.to_compile), len(planned.to_reuse)) == (1, 0)
