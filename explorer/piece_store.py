@@ -203,11 +203,19 @@ class PieceStore:
         if self._store.put(KIND, factors, blobs, label=label) is not None:
             counters.add(saved=len(made))
 
-    def single_flight(self, factors: Mapping[str, str]) -> AbstractContextManager[Any]:
-        """Inside, no other process that asks for the same makes it."""
+    def single_flight(
+        self, factors: Mapping[str, str], while_waiting: Callable[[], None] | None = None
+    ) -> AbstractContextManager[Any]:
+        """Inside, no other process that asks for the same makes it.
+
+        Args:
+            factors: of the request.
+            while_waiting: called several times a second while another process makes it; what it
+                raises ends the wait.
+        """
         if self._store is None:
             return contextlib.nullcontext()
-        return self._store.single_flight(entry_key(KIND, factors))
+        return self._store.single_flight(entry_key(KIND, factors), while_waiting=while_waiting)
 
     def refuse_miss(self, label: str, factors: Mapping[str, str]) -> None:
         """With ``require_hit``: says what is missing and why.

@@ -27,7 +27,7 @@ ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
 class CancelToken:
-    """A wish to stop, set by one thread and read by the job between two artifacts."""
+    """A wish to stop, set by one thread; the job reads it between artifacts and while it waits."""
 
     def __init__(self) -> None:
         self._event = threading.Event()

@@ -313,7 +313,7 @@ class Session:
 
         Args:
             progress: told how far it is.
-            cancel: looked at between artifacts.
+            cancel: looked at between artifacts, and while another process makes one of them.
             changes: fields of ``CompilationConfig``, ``dynamic_arg_dims``, ``mark_unbacked_dims``.
 
         Raises:
@@ -486,7 +486,7 @@ def compile_model(  # noqa: PLR0913 (a user names what is needed; all but two ar
         make_inputs: makes inputs of other sizes; None repeats or slices the example.
         config: everything else.
         progress: told how far it is.
-        cancel: looked at between artifacts.
+        cancel: looked at between artifacts, and while another process makes one of them.
 
     Returns:
         A callable with the model's signature and results.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from explorer.artifacts import (
@@ -35,7 +35,7 @@ def compile_pieces(
         config: ranges, sizes, backend.
         memory: artifacts by ``WantedArtifact.key``.
         progress: told before each artifact and at the end.
-        cancel: looked at between artifacts.
+        cancel: looked at between artifacts, and while another process makes one of them.
 
     Raises:
         CompileError: the backend failed; the message names piece, range and source line.
@@ -49,14 +49,15 @@ def compile_pieces(
     for done, wanted in enumerate(plan.wanted):
         if cancel is not None:
             cancel.raise_if_cancelled()
+        now = Progress(done, len(plan.wanted), f"piece {wanted.label}")
         if progress is not None:
-            progress(Progress(done, len(plan.wanted), f"piece {wanted.label}"))
+            progress(now)
         count = len(groups[wanted.unique_id].piece_indices)
         counters.add(requested=count, shared=count - 1)
         made: list[Artifact] = []
         log = ArtifactTrace(groups[wanted.unique_id], wanted, captured, len(plan.wanted))
         with log.around(made):
-            made += compiler.make(wanted, memory or {})
+            made += compiler.make(wanted, memory or {}, _while_waiting(now, progress, cancel))
         artifacts += made
     if progress is not None:
         progress(Progress(len(plan.wanted), len(plan.wanted), "compiled"))
@@ -74,6 +75,24 @@ def compile_pieces(
         same_code=_same_code(artifacts),
         notes=plan.table.notes,
     )
+
+
+def _while_waiting(
+    now: Progress, progress: ProgressCallback | None, cancel: CancelToken | None
+) -> Callable[[], None]:
+    """What is done again and again while another process makes an artifact; it is told once."""
+    is_told = False
+
+    def wait() -> None:
+        nonlocal is_told
+        if progress is not None and not is_told:
+            is_told = True
+            what = f"{now.what}, which another process is making"
+            progress(Progress(now.done, now.total, what))
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+
+    return wait
 
 
 def _refined_ranges(plan: CompilePlan, artifacts: list[Artifact]) -> tuple[SizeRange, ...]:

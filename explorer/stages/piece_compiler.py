@@ -70,11 +70,24 @@ class PieceCompiler:
         self._functions: dict[Callable[[list[Any]], Any], Any] = {}
 
     def make(
-        self, wanted: WantedArtifact, memory: Mapping[str, Sequence[Artifact]]
+        self,
+        wanted: WantedArtifact,
+        memory: Mapping[str, Sequence[Artifact]],
+        while_waiting: Callable[[], None] | None = None,
     ) -> list[Artifact]:
         """The artifacts for one request.
 
         It is one, or several where the compiler's own guards cut the range.
+
+        Args:
+            wanted: the request.
+            memory: artifacts by ``WantedArtifact.key``.
+            while_waiting: called several times a second while another process makes the same; what
+                it raises ends the wait.
+
+        Raises:
+            CompileError: the backend failed.
+            StoreMiss: nothing may be compiled, and it is not stored.
         """
         known = memory.get(wanted.key) or memory.get(wanted.own_key)
         if known:
@@ -88,7 +101,7 @@ class PieceCompiler:
                 )
                 for artifact in known
             ]
-        return self._stored_or_made(wanted, {}, 0)
+        return self._stored_or_made(wanted, {}, 0, while_waiting)
 
     def make_at(
         self, unique_id: str, size_range: SizeRange | None, fixed: Mapping[str, int]
@@ -114,7 +127,11 @@ class PieceCompiler:
         return self._stored.factors(unique, wanted, bounds)
 
     def _stored_or_made(
-        self, wanted: WantedArtifact, fixed: Mapping[str, int], depth: int
+        self,
+        wanted: WantedArtifact,
+        fixed: Mapping[str, int],
+        depth: int,
+        while_waiting: Callable[[], None] | None = None,
     ) -> list[Artifact]:
         """What the store has for a request, else what the backend makes of it, stored."""
         stored, piece = self._stored, self.pieces[wanted.unique_id].representative
@@ -126,7 +143,7 @@ class PieceCompiler:
         if found is not None:
             return found
         stored.refuse_miss(wanted.label, factors)
-        with stored.single_flight(factors):
+        with stored.single_flight(factors, while_waiting):
             found = stored.load(wanted, factors)  # another process may have made it by now
             if found is None:
                 names = tuple(each.name for each in stored.answer(wanted.label, factors).changed)

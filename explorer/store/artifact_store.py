@@ -11,7 +11,7 @@ import errno
 import functools
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from explorer.errors import ConfigError, StoreError
@@ -261,7 +261,11 @@ class ArtifactStore:
 
     @contextlib.contextmanager
     def single_flight(
-        self, key: str, *, timeout_seconds: float = SINGLE_FLIGHT_SECONDS
+        self,
+        key: str,
+        *,
+        timeout_seconds: float = SINGLE_FLIGHT_SECONDS,
+        while_waiting: Callable[[], None] | None = None,
     ) -> Iterator[bool]:
         """Lets one process or thread at a time compute the entry of a key.
 
@@ -271,6 +275,8 @@ class ArtifactStore:
         Args:
             key: from ``entry_key``.
             timeout_seconds: how long to wait for another one.
+            while_waiting: called at once and then several times a second while another one is
+                waited for; what it raises ends the wait, and is raised here.
 
         Yields:
             Whether nobody else is in the block with that key.
@@ -279,7 +285,7 @@ class ArtifactStore:
             ConfigError: the key is not one.
         """
         check_key(key)
-        with self._flight.of(key, timeout_seconds) as is_alone:
+        with self._flight.of(key, timeout_seconds, while_waiting) as is_alone:
             yield is_alone
 
     # ---------------------------------------------------------------------------------- look after

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import BaseFileLock
@@ -13,6 +14,8 @@ from filelock import BaseFileLock
 from explorer.store.locks import lock_file, unlock
 from explorer.store.manifest import LOCK_SUFFIX
 from explorer.store.notices import Notices
+
+_SECONDS_BETWEEN_CALLS = 0.1
 
 
 class SingleFlight:
@@ -29,13 +32,15 @@ class SingleFlight:
         self._inside: set[tuple[int, int, str]] = set()
 
     @contextlib.contextmanager
-    def of(self, key: str, timeout_seconds: float) -> Iterator[bool]:
+    def of(
+        self, key: str, timeout_seconds: float, while_waiting: Callable[[], None] | None = None
+    ) -> Iterator[bool]:
         """The block; yields whether nobody else is in it with that key."""
         holder = (os.getpid(), threading.get_ident(), key)
         if holder in self._inside:  # waiting for oneself would never end
             yield True
             return
-        lock = self._locked(key, timeout_seconds)
+        lock = self._locked(key, timeout_seconds, while_waiting)
         self._inside.add(holder)
         try:
             yield lock is not None
@@ -44,20 +49,29 @@ class SingleFlight:
             if lock is not None:
                 unlock(lock)
 
-    def _locked(self, key: str, timeout_seconds: float) -> BaseFileLock | None:
+    def _locked(
+        self, key: str, timeout_seconds: float, while_waiting: Callable[[], None] | None
+    ) -> BaseFileLock | None:
         if self._folder is None:
             return None
-        try:
-            lock = lock_file(self._folder / f"{key}{LOCK_SUFFIX}", timeout_seconds=timeout_seconds)
-        except OSError as error:
-            self._notices.say_once(
-                f"lock {error.errno}",
-                f"Artifacts are made without waiting for other processes: {error.strerror}.",
-            )
-            return None
-        if lock is None:
-            self._notices.say(
-                f"Another process has been making the artifact {key[:12]} for more than "
-                f"{timeout_seconds:g} s; it is made here as well."
-            )
-        return lock
+        end_seconds = time.monotonic() + timeout_seconds
+        wait_seconds = 0.0
+        while wait_seconds >= 0:
+            try:
+                lock = lock_file(self._folder / f"{key}{LOCK_SUFFIX}", timeout_seconds=wait_seconds)
+            except OSError as error:
+                self._notices.say_once(
+                    f"lock {error.errno}",
+                    f"Artifacts are made without waiting for other processes: {error.strerror}.",
+                )
+                return None
+            if lock is not None:
+                return lock
+            if while_waiting is not None:  # not in the try block: what it raises is the caller's
+                while_waiting()
+            wait_seconds = min(end_seconds - time.monotonic(), _SECONDS_BETWEEN_CALLS)
+        self._notices.say(
+            f"Another process has been making the artifact {key[:12]} for more than "
+            f"{timeout_seconds:g} s; it is made here as well."
+        )
+        return None

@@ -12,7 +12,7 @@ from explorer.cli import main
 from explorer.cli_cache import bytes_of
 from explorer.errors import ConfigError
 from tests.explorer.comparing import filled
-from tests.explorer.test_piece_store import Keeping, tripled
+from tests.explorer.keeping import Keeping, tripled
 
 Printed = pytest.CaptureFixture[str]
 

@@ -78,6 +78,30 @@ def test_dead_holder_blocks_nobody(tmp_path, caplog):
     assert caplog.messages == []
 
 
+def test_who_waits_is_asked_whether_to_go_on(tmp_path, caplog):
+    store = store_in(tmp_path)
+    child = holding(tmp_path)
+    asked = []
+
+    def stop_at_the_third():
+        asked.append(None)
+        if len(asked) == 3:
+            raise OSError(errno.EINTR, "stopped")  # not taken for a lock that fails
+
+    with (
+        pytest.raises(OSError, match="stopped"),
+        store.single_flight(KEY, timeout_seconds=60, while_waiting=stop_at_the_third),
+    ):
+        pytest.fail("the block ran")
+    assert len(asked) == 3
+    assert caplog.messages == []
+    children.tell(child, "end")
+    child.communicate()
+    with store.single_flight(KEY, timeout_seconds=5, while_waiting=stop_at_the_third) as is_alone:
+        assert is_alone
+    assert len(asked) == 3
+
+
 def test_without_locks_the_work_goes_on(tmp_path, caplog, monkeypatch):
     store = store_in(tmp_path)
 
