@@ -160,6 +160,7 @@ def _why(options: argparse.Namespace) -> int:
                 {"factor": change.name, "stored": change.stored, "now": change.wanted}
                 for change in each.changed
             ],
+            "other_sizes": list(each.other_sizes),
             "reason": each.reason,
         }
         for each in answers
@@ -167,7 +168,7 @@ def _why(options: argparse.Namespace) -> int:
     lines = []
     for each in answers:
         lines.append(f"{'hit ' if each.is_hit else 'MISS'}  {each.label}")
-        if each.changed:
+        if each.changed and not each.other_sizes:
             lines.append(f"      the nearest entry is {clean(each.nearest)}; what changed:")
             lines += [
                 f"      {change.name}: stored {clean(change.stored)}, now {clean(change.wanted)}"

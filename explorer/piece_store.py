@@ -11,11 +11,9 @@ import functools
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import fx
@@ -27,13 +25,20 @@ from explorer.counters import counters
 from explorer.environment import NO_COMPILER, environment_factors
 from explorer.errors import StoreMiss
 from explorer.size_range import SizeRange
-from explorer.stages.backends import Backend, KeepingBackend, boxed, identity_at
+from explorer.stages.backends import Backend, KeepingBackend, boxed, told_sizes
 from explorer.stages.compile_plan import WantedArtifact
 from explorer.store.artifact_store import open_store
 from explorer.store.entry import Entry
 from explorer.store.key import NOT_OF_A_PIECE, config_factors
 from explorer.store.manifest import entry_key
-from explorer.store.nearest import ChangedFactor
+from explorer.stored_answer import (
+    SIZE_BOUNDS,
+    SIZE_RANGE,
+    TOLD_SIZES,
+    StoredAnswer,
+    serves,
+    stored_answer,
+)
 from explorer.torch_private import ops
 from explorer.torch_private.op_functions import op_functions
 
@@ -43,25 +48,6 @@ FunctionOf: TypeAlias = Mapping[Callable[[list[Any]], Any], Any]
 KIND = "piece"
 FORMAT = "1"
 """Goes up when what an entry holds changes."""
-
-
-@dataclass(frozen=True)
-class StoredAnswer:
-    """What the store has for one request.
-
-    Attributes:
-        label: the piece and the sizes, ``B 9–64``.
-        is_hit: whether it is there.
-        nearest: label of the entry with the fewest other factors; None without any.
-        changed: those factors.
-        reason: why there is nothing, in words; empty for a hit.
-    """
-
-    label: str
-    is_hit: bool
-    nearest: str | None
-    changed: tuple[ChangedFactor, ...]
-    reason: str
 
 
 class PieceStore:
@@ -109,9 +95,10 @@ class PieceStore:
         return {
             **self._shared_factors,
             "piece": unique.fingerprint,
-            "size range": str(wanted.size_range),
-            "size bounds": bounds,
-            "backend": identity_at(self.backend, wanted.size_range),
+            SIZE_RANGE: str(wanted.size_range),
+            SIZE_BOUNDS: bounds,
+            TOLD_SIZES: told_sizes(self.backend, wanted.size_range),
+            "backend": self.backend.identity(),
             "custom ops": _custom_ops(unique.representative.graph),
         }
 
@@ -144,7 +131,7 @@ class PieceStore:
         entry = self._store.get(KIND, factors)
         if entry is None and factors["compiler"] == NO_COMPILER:
             nearest = self._store.nearest(KIND, factors)
-            if nearest is not None and _serves(nearest.changed, factors):
+            if nearest is not None and serves(nearest.changed, factors):
                 entry = self._store.get(KIND, nearest.manifest.factors)
         return entry
 
@@ -217,8 +204,12 @@ class PieceStore:
             return contextlib.nullcontext()
         return self._store.single_flight(entry_key(KIND, factors), while_waiting=while_waiting)
 
-    def refuse_miss(self, label: str, factors: Mapping[str, str]) -> None:
+    def refuse_miss(self, wanted: WantedArtifact, factors: Mapping[str, str]) -> None:
         """With ``require_hit``: says what is missing and why.
+
+        Args:
+            wanted: the request.
+            factors: of the request.
 
         Raises:
             StoreMiss: nothing may be compiled.
@@ -226,31 +217,23 @@ class PieceStore:
         if not self.config.store.require_hit:
             return
         raise StoreMiss(
-            f"There is no stored artifact for piece {label}, and store.require_hit forbids to "
-            f"compile it: {self.answer(label, factors).reason}."
+            f"There is no stored artifact for piece {wanted.label}, and store.require_hit forbids "
+            f"to compile it: {self.answer(wanted, factors).reason}."
         )
 
-    def answer(self, label: str, factors: Mapping[str, str]) -> StoredAnswer:
-        """Whether there is something for a request, and else what the nearest entry differs in.
+    def answer(self, wanted: WantedArtifact, factors: Mapping[str, str]) -> StoredAnswer:
+        """Whether there is something for a request, and else what is missing.
 
         Nothing is loaded.
 
         Args:
-            label: of the request.
+            wanted: the request.
             factors: of the request.
         """
         if self._store is None:
             reason = f"the backend {self.backend.name!r} keeps nothing, or the store is off"
-            return StoredAnswer(label, False, None, (), reason)
-        nearest = self._store.nearest(KIND, factors)
-        if nearest is None:
-            reason = f"the store at {self._store.root.path} has no pieces"
-            return StoredAnswer(label, False, None, (), reason)
-        if _serves(nearest.changed, factors):
-            return StoredAnswer(label, True, nearest.manifest.label, (), "")
-        name, found = nearest.manifest.label, tuple(map(_for_people, nearest.changed))
-        reason = f"the nearest entry, {name}, differs in {_listed_changes(found)}"
-        return StoredAnswer(label, False, name, found, reason)
+            return StoredAnswer(wanted.label, False, None, (), reason)
+        return stored_answer(self._store, KIND, wanted, factors)
 
 
 _LIST = "artifacts.json"
@@ -259,15 +242,6 @@ _LIST = "artifacts.json"
 def _is_whole(artifact: Artifact, functions: FunctionOf) -> bool:
     """Whether it is what the backend returned, right for all its sizes, and nothing more."""
     return artifact.callable in functions and not artifact.notes and not artifact.guard_records
-
-
-def _serves(changed: Sequence[ChangedFactor], factors: Mapping[str, str]) -> bool:
-    """Whether an entry that differs in these factors can be used.
-
-    An entry has the machine code in it: where there is no compiler, any compiler's will do.
-    """
-    names = [each.name for each in changed]
-    return not names or (names == ["compiler"] and factors["compiler"] == NO_COMPILER)
 
 
 def _listed(entry: Entry) -> list[dict[str, Any]]:
@@ -284,23 +258,6 @@ def _facts(artifact: Artifact, blob: str) -> dict[str, Any]:
         "code": artifact.code,
         "notes": list(artifact.notes),
     }
-
-
-_DIGEST = re.compile(r"\b[0-9a-f]{32,}\b")
-
-
-def _for_people(change: ChangedFactor) -> ChangedFactor:
-    """With digests cut short: that they differ is all that they say."""
-    stored, wanted = (
-        None if text is None else _DIGEST.sub(lambda found: f"{found[0][:12]}…", text)
-        for text in (change.stored, change.wanted)
-    )
-    return ChangedFactor(change.name, stored, wanted)
-
-
-def _listed_changes(found: Sequence[ChangedFactor]) -> str:
-    texts = [f"{each.name} (stored {each.stored}, now {each.wanted})" for each in found[:3]]
-    return "; ".join(texts) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def _custom_ops(graph: fx.Graph) -> str:

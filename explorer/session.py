@@ -25,7 +25,6 @@ from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError
-from explorer.piece_store import StoredAnswer
 from explorer.pipeline import StepRunner, compile_and_plan, cut
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
@@ -33,6 +32,7 @@ from explorer.runtime.uncompiled_model import UncompiledModel
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.compile_plan import WantedArtifact, plan_compile
 from explorer.stages.piece_compiler import PieceCompiler
+from explorer.stored_answer import StoredAnswer
 from explorer.target import CompileTarget, MakeInputs
 from explorer.watching import watched, watchers_of
 

@@ -175,8 +175,11 @@ class InductorBackend:
 
     def identity_at(self, size_range: SizeRange | None) -> str:
         """The same with what a graph pass is told of the sizes."""
-        told = size_range or self.all_sizes
-        return f"{self.identity()} {told if passes.has_passes(self.settings) else ''}"
+        return f"{self.identity()} {self.told_sizes(size_range)}"
+
+    def told_sizes(self, size_range: SizeRange | None) -> str:
+        """What a graph pass is told of the sizes; empty without graph passes."""
+        return str(size_range or self.all_sizes) if passes.has_passes(self.settings) else ""
 
     def compile(
         self,
@@ -246,6 +249,11 @@ def identity_at(backend: Backend, size_range: SizeRange | None) -> str:
     if isinstance(backend, InductorBackend):
         return backend.identity_at(size_range)
     return backend.identity()
+
+
+def told_sizes(backend: Backend, size_range: SizeRange | None) -> str:
+    """What of ``identity_at`` depends on the sizes; empty where nothing does."""
+    return backend.told_sizes(size_range) if isinstance(backend, InductorBackend) else ""
 
 
 def resolve_backend(config: CompilationConfig) -> Backend:

@@ -43,13 +43,14 @@ from explorer.guards.valid import (
     sizes_of,
     valid_sizes,
 )
-from explorer.piece_store import PieceStore, StoredAnswer
+from explorer.piece_store import PieceStore
 from explorer.size_range import SizeRange
 from explorer.stages import effects
 from explorer.stages.backends import Backend, EagerBackend, boxed, resolve_backend
 from explorer.stages.compile_plan import WantedArtifact, dispatch_size, knows_conditions
 from explorer.stages.graphs import example_value, expression_of, placeholders
 from explorer.stages.split import size_symbols
+from explorer.stored_answer import StoredAnswer
 from explorer.torch_private import ops
 from explorer.torch_private.shapes import AddedGuard, Bounds, FreshInputs, fresh_inputs
 from explorer.trace import ArtifactTrace
@@ -115,7 +116,7 @@ class PieceCompiler:
 
     def stored(self, wanted: WantedArtifact) -> StoredAnswer:
         """What the store has for a request; nothing is loaded or made."""
-        return self._stored.answer(wanted.label, self._factors(wanted, {}))
+        return self._stored.answer(wanted, self._factors(wanted, {}))
 
     def is_stored(self, wanted: WantedArtifact) -> bool:
         """Whether the store has something for a request."""
@@ -142,11 +143,11 @@ class PieceCompiler:
         found = stored.load(wanted, factors)
         if found is not None:
             return found
-        stored.refuse_miss(wanted.label, factors)
+        stored.refuse_miss(wanted, factors)
         with stored.single_flight(factors, while_waiting):
             found = stored.load(wanted, factors)  # another process may have made it by now
             if found is None:
-                names = tuple(each.name for each in stored.answer(wanted.label, factors).changed)
+                names = tuple(each.name for each in stored.answer(wanted, factors).changed)
                 made = self._compile_range(piece, wanted, size_range, fixed, depth)
                 found = [dataclasses.replace(each, changed_factors=names) for each in made]
                 stored.save(found, self._functions, factors, wanted.label)

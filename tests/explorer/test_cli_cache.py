@@ -105,6 +105,29 @@ def test_why(root: Path, capsys: Printed) -> None:
     assert first["changed"] == [{"factor": "backend", "stored": "1", "now": "2"}]
 
 
+def longer():
+    """The same for more sizes."""
+    from explorer import CompileTarget
+
+    config = CompilationConfig(backend=Keeping(), max_size=128, compile_ranges_endpoints=(8, 64))
+    return CompileTarget("longer", tripled, (filled(6, 3),), config=config)
+
+
+def test_why_for_other_sizes(root: Path, capsys: Printed) -> None:
+    target = TARGET.replace("kept", "longer")
+    assert main(["cache", "why", target, "--root", str(root)]) == 1
+    assert capsys.readouterr().out == (
+        "hit   A 1–8\n"
+        "hit   A 9–64\n"
+        "MISS  A 65–128\n"
+        "      piece A is stored for the sizes 1–8 and 9–64, not for 65–128\n"
+        "2 of 3 artifacts are there\n"
+    )
+    assert main(["cache", "why", target, "--json", "--root", str(root)]) == 1
+    missing = json.loads(capsys.readouterr().out)[2]
+    assert missing["other_sizes"] == ["1–8", "9–64"]
+
+
 def test_why_in_an_empty_store(tmp_path: Path, capsys: Printed) -> None:
     assert main(["cache", "why", TARGET, "--root", str(tmp_path / "none")]) == 1
     assert "has no pieces" in capsys.readouterr().out
