@@ -16,7 +16,7 @@ from explorer.artifacts import (
 )
 from explorer.config import CompilationConfig, GuardPolicy
 from explorer.errors import ConfigError
-from explorer.guards.valid import holds, possible_sizes, sizes_of
+from explorer.guards.valid import checked_guards, holds, possible_sizes, sizes_of
 from explorer.size_range import RangeTable, SizeRange, build_range_table
 from explorer.stages.backends import Backend, identity_at, resolve_backend
 
@@ -145,7 +145,7 @@ def _wanted(
         str(torch.get_default_dtype()),
     )
     key = hashlib.sha256(repr(factors).encode()).hexdigest()
-    conditions = tuple(guard.text for guard in captured.guards)
+    conditions = tuple(guard.text for guard in checked_guards(captured))
     own_key = hashlib.sha256(repr((key, conditions)).encode()).hexdigest()
     return WantedArtifact(piece.unique_id, size_range, key, own_key)
 

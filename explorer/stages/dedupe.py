@@ -28,6 +28,7 @@ from explorer.artifacts import (
     UniquePieces,
 )
 from explorer.artifacts.common import Expression
+from explorer.guards.valid import checked_guards
 from explorer.stages import effects
 from explorer.stages.graphs import example_value, user_location
 from explorer.stages.op_names import function_name
@@ -298,9 +299,9 @@ class _RecordWriter:
             text = f"{size.name} {word} the size range, {bounds}"
             found[f"c{number}", role, size.low, size.high] = text
         own = set(self.number_of)
-        guards = {
+        guards = {  # those that the compile step replays, so also what the graph asserts itself
             ("guard", self._expression_text(guard.expression)): guard.text
-            for guard in self.captured.guards
+            for guard in checked_guards(self.captured)
             if guard.expression is not None
             and not guard.is_bound
             and guard.expression.free_symbols <= own

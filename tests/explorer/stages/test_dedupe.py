@@ -16,7 +16,15 @@ import torch
 import torch._dynamo
 from torch import nn
 
+from explorer import (
+    CompilationConfig,
+    DynamicShapesConfig,
+    DynamicShapesType,
+    GuardPolicy,
+    Session,
+)
 from explorer.artifacts import PieceKind, SplitGraph
+from explorer.stages.compile_plan import WantedArtifact, plan_compile
 from explorer.stages.dedupe import dedupe, record_of, unique_label
 from explorer.stages.normalise import normalise
 from explorer.stages.split import split
@@ -142,6 +150,7 @@ def test_fingerprint_is_the_same_in_two_captures() -> None:
 
 
 PRINT_FINGERPRINTS = """
+from explorer.stages.compile_plan import WantedArtifact, plan_compile
 from explorer.stages.dedupe import dedupe
 from sample_models import toy_llama
 from tests.explorer.cutting import split_graph
@@ -348,6 +357,41 @@ def test_condition_on_a_size_counts() -> None:
     inputs = (random_rows(6, 8), random_rows(5, 8), random_rows(4, 8))
     result = split_graph(model, *inputs, splitting_ops=[STEP])
     assert labels(result, "x_0") == ["A", "B", "C"]
+
+
+def asserted(x: torch.Tensor) -> torch.Tensor:
+    torch._check(x.shape[0] != 60)
+    return torch.relu(x * 3) + x.shape[0]
+
+
+def not_asserted(x: torch.Tensor) -> torch.Tensor:
+    return torch.relu(x * 3) + x.shape[0]
+
+
+def last_wanted(model: Callable, policy: str) -> tuple[str, WantedArtifact]:
+    """The last piece of an unbacked capture: its fingerprint, and what is asked for it."""
+    config = CompilationConfig(
+        backend="eager",
+        splitting_ops=("torch.relu",),
+        guard_policy=GuardPolicy(policy),
+        dynamic_shapes=DynamicShapesConfig(type=DynamicShapesType.UNBACKED),
+    )
+    unique = Session(model, (torch.ones(6, 3),), config=config).compilation.unique
+    assert len(unique.split.normalised.captured.runtime_asserts) == (model is asserted)
+    return unique.unique_pieces[-1].fingerprint, plan_compile(unique, config).wanted[-1]
+
+
+def test_condition_that_the_graph_asserts_itself_counts() -> None:
+    # The last piece has not the assertion in it, but is compiled for sizes that fulfil it ...
+    (one, _), (other, _) = last_wanted(asserted, "check"), last_wanted(not_asserted, "check")
+    assert one != other
+    # ... or, under VARIANTS, cut where they do.
+    (one, first), (other, second) = (
+        last_wanted(model, "variants") for model in (asserted, not_asserted)
+    )
+    assert one == other
+    assert first.key == second.key
+    assert first.own_key != second.own_key
 
 
 def test_bound_of_a_size_counts() -> None:
