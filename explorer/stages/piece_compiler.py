@@ -138,7 +138,7 @@ class PieceCompiler:
         stored, piece = self._stored, self.pieces[wanted.unique_id].representative
         size_range = wanted.size_range
         if not stored.matters:
-            return self._compile_range(piece, wanted, size_range, fixed, depth)
+            return self._compile(piece, wanted, size_range, fixed, depth)
         factors = self._factors(wanted, fixed)
         found = stored.load(wanted, factors)
         if found is not None:
@@ -148,10 +148,25 @@ class PieceCompiler:
             found = stored.load(wanted, factors)  # another process may have made it by now
             if found is None:
                 names = tuple(each.name for each in stored.answer(wanted, factors).changed)
-                made = self._compile_range(piece, wanted, size_range, fixed, depth)
+                made = self._compile(piece, wanted, size_range, fixed, depth)
                 found = [dataclasses.replace(each, changed_factors=names) for each in made]
                 stored.save(found, self._functions, factors, wanted.label)
         return found
+
+    def _compile(
+        self,
+        piece: Piece,
+        wanted: WantedArtifact,
+        size_range: SizeRange | None,
+        fixed: Mapping[str, int],
+        depth: int,
+    ) -> list[Artifact]:
+        made = self._compile_range(piece, wanted, size_range, fixed, depth)
+        if any(each.guard_records for each in made) and not knows_conditions(self.config):
+            # They are right for this capture's sizes, not for those of every capture with the key;
+            # and all of them, since a part of what was asked for is not found by itself.
+            made = [dataclasses.replace(each, key=wanted.own_key) for each in made]
+        return made
 
     def _compile_range(
         self,
@@ -162,9 +177,6 @@ class PieceCompiler:
         depth: int,
     ) -> list[Artifact]:
         artifact, added = self._compile_once(piece, wanted, size_range, fixed)
-        if added and not knows_conditions(self.config):
-            # It is right for this capture's sizes, not for those of every capture with the key.
-            artifact = dataclasses.replace(artifact, key=wanted.own_key)
         of_dispatch, of_others = self._by_size(added, size_range)
         if of_others:
             artifact = self._guarded(piece, artifact, of_others)

@@ -15,7 +15,9 @@ from explorer import (
     ConfigError,
     GuardPolicy,
     GuardViolation,
+    Session,
     SizeRange,
+    counters,
 )
 from tests.explorer.comparing import EAGER, compiled, filled
 
@@ -97,6 +99,21 @@ def test_condition_of_the_compiler_cuts_the_range(condition: Any, ranges: list[s
             assert torch.equal(fast(filled(n, 3)), doubles(filled(n, 3)))
         if n > 1:
             assert record.size_range is not None and n in record.size_range
+
+
+@pytest.mark.parametrize("policy", ["check", "drop", "variants"])
+def test_a_range_that_was_cut_is_reused_as_a_whole(policy: str) -> None:
+    # Only one of the two artifacts has a condition: above 40 nothing is left to ask.
+    backend = WatchingBackend(lambda n: n <= 40)
+    config = EAGER.replace(backend=backend, max_size=64, guard_policy=policy)
+    session = Session(doubles, (filled(5, 3),), config=config)
+    session.update()
+    session.update(compile_ranges_endpoints=(50,))
+    with counters.expect(compiled=0, reused=2):
+        again = session.update(compile_ranges_endpoints=())
+    assert [str(each.size_range) for each in again.artifacts] == ["1–40", "41–64"]
+    for n in (3, 40, 41, 64):
+        assert torch.equal(session.run(filled(n, 3)), doubles(filled(n, 3)))
 
 
 def test_condition_that_no_range_can_tell_is_tested_at_the_call() -> None:
