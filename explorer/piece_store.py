@@ -14,19 +14,24 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 from torch import fx
 
-from explorer.artifacts import Artifact, ArtifactOrigin, CapturedGraph, UniquePiece
+from explorer.artifacts import CapturedGraph, UniquePiece
+from explorer.artifacts.common import Expression
 from explorer.code_identity import NoIdentityError, identity_of
 from explorer.config import CompilationConfig
 from explorer.counters import counters
 from explorer.environment import NO_COMPILER, environment_factors
 from explorer.errors import StoreMiss
+from explorer.guards.expression import UnknownExpression
+from explorer.guards.portable_text import expression_of_text, portable_text
 from explorer.size_range import SizeRange
-from explorer.stages.backends import Backend, KeepingBackend, boxed, told_sizes
+from explorer.stages.backends import Backend, KeepingBackend, told_sizes
 from explorer.stages.compile_plan import WantedArtifact
+from explorer.stages.made_code import MadeCode, size_places
 from explorer.store.artifact_store import open_store
 from explorer.store.entry import Entry
 from explorer.store.key import NOT_OF_A_PIECE, config_factors
@@ -41,13 +46,52 @@ from explorer.stored_answer import (
 )
 from explorer.torch_private import ops
 from explorer.torch_private.op_functions import op_functions
+from explorer.torch_private.shapes import AddedGuard
 
 logger = logging.getLogger("explorer")
 
-FunctionOf: TypeAlias = Mapping[Callable[[list[Any]], Any], Any]
 KIND = "piece"
-FORMAT = "1"
+FORMAT = "2"
 """Goes up when what an entry holds changes."""
+KNOWN_OF_SIZES = "known of the sizes"
+
+
+@dataclass(frozen=True, eq=False)
+class StoreRequest:
+    """What is looked for in the store, or kept there.
+
+    A compiler may add conditions of its own: its code is right where they hold. They are kept as
+    texts over the places of the sizes among the piece's inputs, and hold for every capture that
+    finds the entry:
+
+    - The fingerprint of the piece is equal, so the sizes are at the same places, and a condition
+      says the same of the same inputs. A call is tested for it wherever that is needed.
+    - The range was cut where the conditions fail, but sizes that the capture refuses were passed
+      over. Which these are follows from the bounds of the sizes and the conditions on them. Where
+      compiled code may rely on them, they are in the fingerprint: equal keys refuse the same sizes.
+    - Under VARIANTS they are not in the fingerprint, so that variants share what is right for all.
+      A variant that refuses other sizes could be served code that is wrong for it: what has
+      conditions is kept under factors with all that is known of the sizes.
+    - At which size a part of the range was tried, and so where exactly it was cut, may depend on
+      other sizes of the capture. Each part is right wherever it is, and together they are the
+      whole range.
+
+    Attributes:
+        wanted: the request itself.
+        factors: everything that the code depends on, by name.
+        own_factors: these, and what the capture knows of the sizes; None where ``factors`` have it.
+        symbols: name of a size by its place -> symbol of the capture.
+    """
+
+    wanted: WantedArtifact
+    factors: Mapping[str, str]
+    own_factors: Mapping[str, str] | None
+    symbols: Mapping[str, Expression]
+
+    @property
+    def factor_sets(self) -> tuple[Mapping[str, str], ...]:
+        """The factors under which there may be an entry that serves."""
+        return (self.factors,) if self.own_factors is None else (self.factors, self.own_factors)
 
 
 class PieceStore:
@@ -84,15 +128,19 @@ class PieceStore:
             **config_factors(self.config, NOT_OF_A_PIECE),
         }
 
-    def factors(self, unique: UniquePiece, wanted: WantedArtifact, bounds: str) -> dict[str, str]:
-        """Everything that the artifact depends on, by name.
+    def request(
+        self, unique: UniquePiece, wanted: WantedArtifact, bounds: str, known: str | None
+    ) -> StoreRequest:
+        """A request with everything that the artifact depends on, by name.
 
         Args:
             unique: the piece.
             wanted: the request.
             bounds: what may be assumed of its sizes, as a text.
+            known: a digest of what the capture knows of the piece's sizes, where the compiler may
+                not rely on it; None where the piece's fingerprint has it already.
         """
-        return {
+        factors = {
             **self._shared_factors,
             "piece": unique.fingerprint,
             SIZE_RANGE: str(wanted.size_range),
@@ -101,30 +149,36 @@ class PieceStore:
             "backend": self.backend.identity(),
             "custom ops": _custom_ops(unique.representative.graph),
         }
+        places = size_places(unique.representative, self.captured)
+        return StoreRequest(
+            wanted=wanted,
+            factors=factors,
+            own_factors=None if known is None else {**factors, KNOWN_OF_SIZES: known},
+            symbols={place.name: symbol for symbol, place in places.items()},
+        )
 
-    def load(self, wanted: WantedArtifact, factors: Mapping[str, str]) -> list[Artifact] | None:
-        """The stored artifacts for a request; None where there are none.
-
-        Args:
-            wanted: the request.
-            factors: of the request.
-        """
+    def load(self, request: StoreRequest) -> list[MadeCode] | None:
+        """What is stored for a request; None where there is nothing."""
         if self._store is None:
             return None
-        entry = self._entry(factors)
-        if entry is None:
-            return None
-        try:
-            found = [self._artifact(each, entry, wanted) for each in _listed(entry)]
-        except Exception as error:  # whatever a backend raises for bytes that do not fit
-            self._store.reject(entry, f"it cannot be loaded ({error})")
-            return None
-        counters.add(loaded=len(found))
-        return found
+        for factors in request.factor_sets:
+            entry = self._entry(factors)
+            if entry is None:
+                continue
+            try:
+                found = [self._made(each, entry, request.symbols) for each in _listed(entry)]
+            except Exception as error:  # whatever a backend raises for bytes that do not fit
+                self._store.reject(entry, f"it cannot be loaded ({error})")
+                continue
+            counters.add(loaded=len(found))
+            return found
+        return None
 
-    def has(self, factors: Mapping[str, str]) -> bool:
+    def has(self, request: StoreRequest) -> bool:
         """Whether there is something for a request; quicker than ``answer``."""
-        return self._store is not None and self._entry(factors) is not None
+        return self._store is not None and any(
+            self._entry(factors) is not None for factors in request.factor_sets
+        )
 
     def _entry(self, factors: Mapping[str, str]) -> Entry | None:
         assert self._store is not None
@@ -135,81 +189,80 @@ class PieceStore:
                 entry = self._store.get(KIND, nearest.manifest.factors)
         return entry
 
-    def _artifact(self, facts: Mapping[str, Any], entry: Entry, wanted: WantedArtifact) -> Artifact:
+    def _made(
+        self, facts: Mapping[str, Any], entry: Entry, symbols: Mapping[str, Expression]
+    ) -> MadeCode:
         assert self._keeping is not None
-        function = self._keeping.deserialize(entry.read(facts["blob"]))
-        limits = facts["size_range"]
-        return Artifact(
-            unique_id=wanted.unique_id,
-            size_range=None if limits is None else SizeRange(*limits),
-            requested_range=wanted.size_range,
-            seconds=0.0,
-            bytes=facts["bytes"],
-            origin=ArtifactOrigin.STORE,
-            key=wanted.key,
-            guards=(),
-            callable=boxed(function),
+        conditions = tuple(
+            AddedGuard(expression_of_text(text, symbols), framework)
+            for text, framework in facts["conditions"]
+        )
+        return MadeCode(
+            function=self._keeping.deserialize(entry.read(facts["blob"])),
             backend=facts["backend"],
-            notes=tuple(facts["notes"]),
+            compiled_range=_range_of(facts["compiled_range"]),
+            size_range=_range_of(facts["size_range"]),
+            conditions=conditions,
+            tested=tuple(tuple(each) for each in facts["tested"]),
+            bytes=facts["bytes"],
             code=facts["code"],
         )
 
-    def save(
-        self,
-        made: Sequence[Artifact],
-        functions: FunctionOf,
-        factors: Mapping[str, str],
-        label: str,
-    ) -> None:
-        """Stores what was made for a request, if it can be found again for sure.
+    def save(self, request: StoreRequest, made: Sequence[MadeCode]) -> None:
+        """Stores what was made for a request, if it can be kept with all that it depends on.
 
-        Artifacts that are right under conditions of their compiler's are left out: the conditions
-        are on this capture's symbols.
+        Left out is what another backend made, and what is right under conditions that no text
+        says in another capture's symbols.
 
         Args:
-            made: all artifacts of the request.
-            functions: an artifact's callable -> what the backend returned.
-            factors: of the request.
-            label: of the piece and the sizes, for people.
+            request: it.
+            made: all that was made for it.
         """
-        if self._store is None or self._keeping is None:
+        if self._store is None or self._keeping is None or any(each.note for each in made):
             return
-        if not all(_is_whole(each, functions) for each in made):
-            return
+        label = request.wanted.label
+        names = {symbol: name for name, symbol in request.symbols.items()}
         blobs: dict[str, bytes] = {}
         listed = []
         for number, each in enumerate(made):
             name = f"artifact_{number}"
             try:
-                blobs[name] = self._keeping.serialize(functions[each.callable])
+                listed.append(_facts(each, name, names))
+                blobs[name] = self._keeping.serialize(each.function)
+            except UnknownExpression as error:
+                logger.info("piece %s is not stored: its condition has %s", label, error)
+                return
             except Exception as error:  # it runs, it only cannot be kept
                 logger.warning("piece %s is not stored: %s", label, error)
                 return
-            listed.append(_facts(each, name))
         blobs[_LIST] = json.dumps(listed).encode()
+        is_own = any(each.conditions for each in made) and request.own_factors is not None
+        factors = request.own_factors if is_own else request.factors
+        assert factors is not None
         if self._store.put(KIND, factors, blobs, label=label) is not None:
             counters.add(saved=len(made))
 
     def single_flight(
-        self, factors: Mapping[str, str], while_waiting: Callable[[], None] | None = None
+        self, request: StoreRequest, while_waiting: Callable[[], None] | None = None
     ) -> AbstractContextManager[Any]:
         """Inside, no other process that asks for the same makes it.
 
         Args:
-            factors: of the request.
+            request: it.
             while_waiting: called several times a second while another process makes it; what it
                 raises ends the wait.
         """
         if self._store is None:
             return contextlib.nullcontext()
-        return self._store.single_flight(entry_key(KIND, factors), while_waiting=while_waiting)
+        return self._store.single_flight(
+            entry_key(KIND, request.factors), while_waiting=while_waiting
+        )
 
-    def refuse_miss(self, wanted: WantedArtifact, factors: Mapping[str, str]) -> None:
+    def refuse_miss(self, request: StoreRequest) -> None:
         """With ``require_hit``: says what is missing and why.
 
         Args:
-            wanted: the request.
-            factors: of the request.
+            request: it.
 
         Raises:
             StoreMiss: nothing may be compiled.
@@ -217,47 +270,57 @@ class PieceStore:
         if not self.config.store.require_hit:
             return
         raise StoreMiss(
-            f"There is no stored artifact for piece {wanted.label}, and store.require_hit forbids "
-            f"to compile it: {self.answer(wanted, factors).reason}."
+            f"There is no stored artifact for piece {request.wanted.label}, and store.require_hit "
+            f"forbids to compile it: {self.answer(request).reason}."
         )
 
-    def answer(self, wanted: WantedArtifact, factors: Mapping[str, str]) -> StoredAnswer:
+    def answer(self, request: StoreRequest) -> StoredAnswer:
         """Whether there is something for a request, and else what is missing.
 
         Nothing is loaded.
 
         Args:
-            wanted: the request.
-            factors: of the request.
+            request: it.
         """
         if self._store is None:
             reason = f"the backend {self.backend.name!r} keeps nothing, or the store is off"
-            return StoredAnswer(wanted.label, False, None, (), reason)
-        return stored_answer(self._store, KIND, wanted, factors)
+            return StoredAnswer(request.wanted.label, False, None, (), reason)
+        return stored_answer(self._store, KIND, request.wanted, request.factor_sets)
 
 
 _LIST = "artifacts.json"
-
-
-def _is_whole(artifact: Artifact, functions: FunctionOf) -> bool:
-    """Whether it is what the backend returned, right for all its sizes, and nothing more."""
-    return artifact.callable in functions and not artifact.notes and not artifact.guard_records
 
 
 def _listed(entry: Entry) -> list[dict[str, Any]]:
     return json.loads(entry.read(_LIST))
 
 
-def _facts(artifact: Artifact, blob: str) -> dict[str, Any]:
-    limits = artifact.size_range
+def _facts(made: MadeCode, blob: str, names: Mapping[Expression, str]) -> dict[str, Any]:
+    """What is kept beside the bytes of the function.
+
+    Raises:
+        UnknownExpression: a condition has no text.
+    """
     return {
         "blob": blob,
-        "size_range": None if limits is None else [limits.start, limits.end],
-        "bytes": artifact.bytes,
-        "backend": artifact.backend,
-        "code": artifact.code,
-        "notes": list(artifact.notes),
+        "backend": made.backend,
+        "compiled_range": _limits(made.compiled_range),
+        "size_range": _limits(made.size_range),
+        "conditions": [
+            (portable_text(each.expression, names), each.framework) for each in made.conditions
+        ],
+        "tested": made.tested,
+        "bytes": made.bytes,
+        "code": made.code,
     }
+
+
+def _limits(size_range: SizeRange | None) -> tuple[int, int] | None:
+    return None if size_range is None else (size_range.start, size_range.end)
+
+
+def _range_of(limits: Sequence[int] | None) -> SizeRange | None:
+    return None if limits is None else SizeRange(*limits)
 
 
 def _custom_ops(graph: fx.Graph) -> str:

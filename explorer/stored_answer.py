@@ -43,7 +43,10 @@ class StoredAnswer:
 
 
 def stored_answer(
-    store: ArtifactStore, kind: str, wanted: WantedArtifact, factors: Mapping[str, str]
+    store: ArtifactStore,
+    kind: str,
+    wanted: WantedArtifact,
+    factor_sets: Sequence[Mapping[str, str]],
 ) -> StoredAnswer:
     """Whether there is something for a request, and else what is missing; nothing is loaded.
 
@@ -51,19 +54,25 @@ def stored_answer(
         store: where to look.
         kind: of the entries.
         wanted: the request.
-        factors: of the request.
+        factor_sets: factors under which there may be an entry that serves, one or more.
     """
-    nearest = store.nearest(kind, factors)
-    if nearest is None:
+    found = [(store.nearest(kind, factors), factors) for factors in factor_sets]
+    nearest = [each for each, _ in found if each is not None]
+    if not nearest:
         reason = f"the store at {store.root.path} has no pieces"
         return StoredAnswer(wanted.label, False, None, (), reason)
-    if serves(nearest.changed, factors):
-        return StoredAnswer(wanted.label, True, nearest.manifest.label, (), "")
-    others = _for_other_sizes(store, kind, factors)
-    sizes = _listed_sizes(others)
-    # What has all but the sizes says more than what has the sizes and is another piece.
-    nearest = nearest_of(others, factors) or nearest
-    name, found = nearest.manifest.label, tuple(map(_for_people, nearest.changed))
+    for each, factors in found:
+        if each is not None and serves(each.changed, factors):
+            return StoredAnswer(wanted.label, True, each.manifest.label, (), "")
+    others = [(_for_other_sizes(store, kind, factors), factors) for factors in factor_sets]
+    sizes = _listed_sizes([entry for each, _ in others for entry in each])
+    if str(wanted.size_range) in sizes:  # then it is what is known of them that differs
+        sizes = ()
+    if sizes:  # what has all but the sizes says more than what has the sizes and is another piece
+        near = [nearest_of(each, factors) for each, factors in others]
+        nearest = [each for each in near if each is not None]
+    closest = min(nearest, key=lambda each: len(each.changed))
+    name, changed = closest.manifest.label, tuple(map(_for_people, closest.changed))
     if sizes:
         word = "size" if len(sizes) == 1 and sizes[0].isdecimal() else "sizes"
         reason = (
@@ -71,8 +80,8 @@ def stored_answer(
             f"not for {wanted.size_range}"
         )
     else:
-        reason = f"the nearest entry, {name}, differs in {_listed_changes(found)}"
-    return StoredAnswer(wanted.label, False, name, found, reason, sizes)
+        reason = f"the nearest entry, {name}, differs in {_listed_changes(changed)}"
+    return StoredAnswer(wanted.label, False, name, changed, reason, sizes)
 
 
 def serves(changed: Sequence[ChangedFactor], factors: Mapping[str, str]) -> bool:
@@ -91,16 +100,12 @@ def serves(changed: Sequence[ChangedFactor], factors: Mapping[str, str]) -> bool
 def _for_other_sizes(
     store: ArtifactStore, kind: str, factors: Mapping[str, str]
 ) -> tuple[Manifest, ...]:
-    """The entries of the same piece that only its sizes tell apart.
-
-    None where one of them is for the same sizes: then it is what is known of them that differs.
-    """
+    """The entries of the same piece that only its sizes tell apart."""
     same = {name: text for name, text in factors.items() if name not in _OF_SIZES}
     if factors["compiler"] == NO_COMPILER:
         del same["compiler"]
-    found = [each for each in store.find(kind, same) if each.factors.keys() == factors.keys()]
-    is_there = any(each.factors[SIZE_RANGE] == factors[SIZE_RANGE] for each in found)
-    return () if is_there else tuple(found)
+    found = store.find(kind, same)
+    return tuple(each for each in found if each.factors.keys() == factors.keys())
 
 
 def _listed_sizes(manifests: Sequence[Manifest]) -> tuple[str, ...]:

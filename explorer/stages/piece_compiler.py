@@ -12,16 +12,13 @@ from typing import Any
 
 import numpy as np
 import sympy
-import torch
 
 from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
-    GuardOrigin,
-    GuardRecord,
-    Phase,
     Piece,
     Size,
+    UniquePiece,
     UniquePieces,
 )
 from explorer.artifacts.common import Expression
@@ -29,12 +26,6 @@ from explorer.config import LARGEST_SIZE, CompilationConfig, GuardPolicy
 from explorer.counters import counters
 from explorer.errors import CompileError
 from explorer.guards.cond_traps import explain_compile_error
-from explorer.guards.expression import (
-    SCALAR_FUNCTIONS,
-    UnknownExpression,
-    expression_text,
-    python_source,
-)
 from explorer.guards.valid import (
     holds,
     possible_sizes,
@@ -43,12 +34,14 @@ from explorer.guards.valid import (
     sizes_of,
     valid_sizes,
 )
-from explorer.piece_store import PieceStore
+from explorer.piece_store import PieceStore, StoreRequest
 from explorer.size_range import SizeRange
 from explorer.stages import effects
-from explorer.stages.backends import Backend, EagerBackend, boxed, resolve_backend
+from explorer.stages.backends import Backend, EagerBackend, resolve_backend
 from explorer.stages.compile_plan import WantedArtifact, dispatch_size, knows_conditions
-from explorer.stages.graphs import example_value, expression_of, placeholders
+from explorer.stages.dedupe import record_of
+from explorer.stages.graphs import example_value, placeholders
+from explorer.stages.made_code import MadeCode, artifact_of
 from explorer.stages.split import size_symbols
 from explorer.stored_answer import StoredAnswer
 from explorer.torch_private import ops
@@ -68,7 +61,6 @@ class PieceCompiler:
         self.dispatch = dispatch_size(self.captured, config)
         self.pieces = {each.unique_id: each for each in unique.unique_pieces}
         self._stored = PieceStore(self.captured, config, self.backend)
-        self._functions: dict[Callable[[list[Any]], Any], Any] = {}
 
     def make(
         self,
@@ -116,16 +108,22 @@ class PieceCompiler:
 
     def stored(self, wanted: WantedArtifact) -> StoredAnswer:
         """What the store has for a request; nothing is loaded or made."""
-        return self._stored.answer(wanted, self._factors(wanted, {}))
+        return self._stored.answer(self._request(wanted, {}))
 
     def is_stored(self, wanted: WantedArtifact) -> bool:
         """Whether the store has something for a request."""
-        return self._stored.matters and self._stored.has(self._factors(wanted, {}))
+        return self._stored.matters and self._stored.has(self._request(wanted, {}))
 
-    def _factors(self, wanted: WantedArtifact, fixed: Mapping[str, int]) -> dict[str, str]:
+    def _request(self, wanted: WantedArtifact, fixed: Mapping[str, int]) -> StoreRequest:
         unique = self.pieces[wanted.unique_id]
         bounds = self._bounds_text(unique.representative, wanted.size_range, fixed)
-        return self._stored.factors(unique, wanted, bounds)
+        known = None if knows_conditions(self.config) else self._conditions_of(unique)
+        return self._stored.request(unique, wanted, bounds, known)
+
+    def _conditions_of(self, unique: UniquePiece) -> str:
+        """What the capture knows of a piece's sizes, as a digest that names no symbol."""
+        dispatch = None if self.dispatch is None else self.dispatch.name
+        return record_of(unique.representative, self.captured, dispatch).fingerprint
 
     def _stored_or_made(
         self,
@@ -138,35 +136,30 @@ class PieceCompiler:
         stored, piece = self._stored, self.pieces[wanted.unique_id].representative
         size_range = wanted.size_range
         if not stored.matters:
-            return self._compile(piece, wanted, size_range, fixed, depth)
-        factors = self._factors(wanted, fixed)
-        found = stored.load(wanted, factors)
-        if found is not None:
-            return found
-        stored.refuse_miss(wanted, factors)
-        with stored.single_flight(factors, while_waiting):
-            found = stored.load(wanted, factors)  # another process may have made it by now
-            if found is None:
-                names = tuple(each.name for each in stored.answer(wanted, factors).changed)
-                made = self._compile(piece, wanted, size_range, fixed, depth)
-                found = [dataclasses.replace(each, changed_factors=names) for each in made]
-                stored.save(found, self._functions, factors, wanted.label)
-        return found
+            made = self._compile_range(piece, wanted, size_range, fixed, depth)
+            return self._artifacts(piece, wanted, made, ArtifactOrigin.COMPILED)
+        request = self._request(wanted, fixed)
+        found = stored.load(request)
+        if found is None:
+            stored.refuse_miss(request)
+            with stored.single_flight(request, while_waiting):
+                found = stored.load(request)  # another process may have made it by now
+                if found is None:
+                    names = tuple(each.name for each in stored.answer(request).changed)
+                    made = self._compile_range(piece, wanted, size_range, fixed, depth)
+                    stored.save(request, made)
+                    new = self._artifacts(piece, wanted, made, ArtifactOrigin.COMPILED)
+                    return [dataclasses.replace(each, changed_factors=names) for each in new]
+        return self._artifacts(piece, wanted, found, ArtifactOrigin.STORE)
 
-    def _compile(
-        self,
-        piece: Piece,
-        wanted: WantedArtifact,
-        size_range: SizeRange | None,
-        fixed: Mapping[str, int],
-        depth: int,
+    def _artifacts(
+        self, piece: Piece, wanted: WantedArtifact, made: Sequence[MadeCode], origin: ArtifactOrigin
     ) -> list[Artifact]:
-        made = self._compile_range(piece, wanted, size_range, fixed, depth)
-        if any(each.guard_records for each in made) and not knows_conditions(self.config):
+        if any(each.conditions for each in made) and not knows_conditions(self.config):
             # They are right for this capture's sizes, not for those of every capture with the key;
             # and all of them, since a part of what was asked for is not found by itself.
-            made = [dataclasses.replace(each, key=wanted.own_key) for each in made]
-        return made
+            wanted = dataclasses.replace(wanted, key=wanted.own_key)
+        return [artifact_of(each, piece, self.captured, wanted, origin) for each in made]
 
     def _compile_range(
         self,
@@ -175,19 +168,20 @@ class PieceCompiler:
         size_range: SizeRange | None,
         fixed: Mapping[str, int],
         depth: int,
-    ) -> list[Artifact]:
-        artifact, added = self._compile_once(piece, wanted, size_range, fixed)
-        of_dispatch, of_others = self._by_size(added, size_range)
+    ) -> list[MadeCode]:
+        """One, or several where the compiler's own conditions cut the range."""
+        made = self._compile_once(piece, wanted, size_range, fixed)
+        of_dispatch, of_others = self._by_size(made.conditions, size_range)
         if of_others:
-            artifact = self._guarded(piece, artifact, of_others)
+            made = dataclasses.replace(made, tested=(of_others,))
         if not of_dispatch or size_range is None:
-            return [artifact]
-        served = self._where_right(of_dispatch, size_range)
+            return [made]
+        served = self._where_right([made.conditions[at] for at in of_dispatch], size_range)
         if served == size_range:
-            return [artifact]
+            return [made]
         if served is None or depth >= _DEEPEST_SPLIT:
-            return [self._guarded(piece, artifact, of_dispatch)]
-        found = [dataclasses.replace(artifact, size_range=served)]
+            return [dataclasses.replace(made, tested=(*made.tested, of_dispatch))]
+        found = [dataclasses.replace(made, size_range=served)]
         for start, end in (
             (size_range.start, served.start - 1),
             (served.end + 1, size_range.end),
@@ -198,22 +192,25 @@ class PieceCompiler:
         return sorted(found, key=lambda each: each.size_range or SizeRange(0, 0))
 
     def _by_size(
-        self, added: tuple[Expression, ...], size_range: SizeRange | None
-    ) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
-        """Conditions that the compiler added: those on the dispatch size alone, and the others."""
+        self, added: tuple[AddedGuard, ...], size_range: SizeRange | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Positions of the conditions on the dispatch size alone, and of the others."""
         dispatch = set(self.dispatch.torch_symbols) if self.dispatch and size_range else set()
-        alone = tuple(each for each in added if each.free_symbols <= dispatch)
-        return alone, tuple(each for each in added if each not in alone)
+        alone = [each.expression.free_symbols <= dispatch for each in added]
+        positions = range(len(added))
+        return tuple(at for at in positions if alone[at]), tuple(
+            at for at in positions if not alone[at]
+        )
 
     def _where_right(
-        self, conditions: tuple[Expression, ...], size_range: SizeRange
+        self, conditions: Sequence[AddedGuard], size_range: SizeRange
     ) -> SizeRange | None:
         """The part of the range around its hint for which conditions on the dispatch size hold."""
         assert self.dispatch is not None
         primary = dict.fromkeys(self.dispatch.torch_symbols, self.dispatch.symbol)
         sizes = sizes_of(size_range)
         right = holds(
-            [condition.xreplace(primary) for condition in conditions],
+            [each.expression.xreplace(primary) for each in conditions],
             self.dispatch.symbol,
             sizes,
             {},
@@ -229,7 +226,7 @@ class PieceCompiler:
         wanted: WantedArtifact,
         size_range: SizeRange | None,
         fixed: Mapping[str, int],
-    ) -> tuple[Artifact, tuple[Expression, ...]]:
+    ) -> MadeCode:
         concrete = bool(fixed) or (size_range is not None and size_range.is_single_size)
         backend, reason = self._backend_for(piece, concrete=concrete)
         fresh = self._fresh_inputs(piece, size_range, fixed)
@@ -250,42 +247,17 @@ class PieceCompiler:
         counters.add(compiled=1)
         if backend.name in ("inductor", "eager"):
             counters.add(**{f"compiled_by_{backend.name}": 1})
-        records = self._guard_records(fresh.added_guards(), f"{wanted.unique_id} {size_range}")
-        added = tuple(record.expression for record in records)
-        call = boxed(function)
-        self._functions[call] = function
-        artifact = Artifact(
-            unique_id=wanted.unique_id,
-            size_range=size_range,
-            requested_range=wanted.size_range,
-            seconds=seconds,
-            bytes=_bytes_of(backend, function),
-            origin=ArtifactOrigin.COMPILED,
-            key=wanted.key,
-            guards=tuple(record.text for record in records),
-            callable=call,
+        return MadeCode(
+            function=function,
             backend=backend.name,
-            notes=(reason,) if reason else (),
+            compiled_range=size_range,
+            size_range=size_range,
+            conditions=fresh.added_guards(),
+            bytes=_bytes_of(backend, function),
             code=_code_of(backend, function),
+            seconds=seconds,
             from_torch_cache=getattr(function, "from_torch_cache", False),
-            guard_records=records,
-        )
-        return artifact, added
-
-    def _guard_records(self, guards: tuple[AddedGuard, ...], piece: str) -> tuple[GuardRecord, ...]:
-        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
-        labels = {s: size.label for size in self.captured.sizes for s in size.torch_symbols}
-        return tuple(
-            GuardRecord(
-                guard.expression,
-                expression_text(guard.expression, names),
-                GuardOrigin.INDUCTOR,
-                sources=tuple(sorted(labels.get(s, str(s)) for s in guard.expression.free_symbols)),
-                framework=guard.framework or None,
-                phase=Phase.INDUCTOR,
-                piece=piece,
-            )
-            for guard in guards
+            note=reason,
         )
 
     def _backend_for(self, piece: Piece, *, concrete: bool) -> tuple[Backend, str]:
@@ -303,29 +275,6 @@ class PieceCompiler:
                 f"which {self.backend.name} compiles wrongly"
             )
         return self.backend, ""
-
-    def _guarded(
-        self, piece: Piece, artifact: Artifact, conditions: tuple[Expression, ...]
-    ) -> Artifact:
-        """The artifact where the compiler's own conditions hold, the FX graph where they do not.
-
-        The conditions are on sizes that pick no range, so no row of the dispatch table can tell
-        them apart.
-        """
-        eager = boxed(piece.graph_module().forward)
-        holds_for = write_condition(piece, conditions)
-        compiled = artifact.callable
-
-        def call(arguments: list[Any]) -> Any:
-            return compiled(arguments) if holds_for(arguments) else eager(arguments)
-
-        names = {s: size.name for size in self.captured.sizes for s in size.torch_symbols}
-        texts = " and ".join(expression_text(condition, names) for condition in conditions)
-        note = (
-            f"{artifact.backend} made code that is right only where {texts}; elsewhere the piece "
-            "runs eagerly"
-        )
-        return dataclasses.replace(artifact, callable=call, notes=(*artifact.notes, note))
 
     def _fresh_inputs(
         self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
@@ -409,32 +358,6 @@ class PieceCompiler:
             f"for sizes {size_range or 'of any value'}{lines}: {reason} backend='eager' runs the "
             "piece without compiling it."
         )
-
-
-def write_condition(
-    piece: Piece, conditions: tuple[Expression, ...]
-) -> Callable[[list[Any]], bool]:
-    """A function of a piece's inputs that tests conditions on sizes.
-
-    It is false when one cannot be evaluated.
-    """
-    readers: dict[Expression, str] = {}
-    for position, node in enumerate(placeholders(piece.graph)):
-        value = example_value(node)
-        dims = list(enumerate(value.shape)) if isinstance(value, torch.Tensor) else [(None, value)]
-        for dim, size in dims:
-            symbol = expression_of(size)
-            if isinstance(symbol, sympy.Symbol):
-                text = f"inputs[{position}]" if dim is None else f"inputs[{position}].shape[{dim}]"
-                readers.setdefault(symbol, text)
-    try:
-        tests = [python_source(condition, readers) for condition in conditions]
-    except UnknownExpression:
-        return lambda inputs: False
-    scope: dict[str, Any] = dict(SCALAR_FUNCTIONS)
-    # The text holds numbers, operators and positions: python_source writes nothing else.
-    exec(f"def holds(inputs):\n    return {' and '.join(tests)}\n", scope)
-    return scope["holds"]
 
 
 def _holds_at(condition: Expression, values: Mapping[Expression, int]) -> bool:

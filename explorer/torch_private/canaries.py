@@ -380,6 +380,19 @@ def _value_ranges() -> None:
     _expect((int(bounds.lower), int(bounds.upper)) == (2, 64), "lower and upper are not the bounds")
 
 
+def _size_functions() -> None:
+    import sympy
+
+    from explorer.torch_private.size_functions import NAMES, size_functions
+
+    found = size_functions()
+    _expect(set(found) == set(NAMES), f"has no {', '.join(set(NAMES) - set(found))}")
+    size = sympy.Symbol("n", integer=True, positive=True)
+    rest = found["PythonMod"](size, 4)
+    _expect(type(rest) is found["PythonMod"], "PythonMod is no class of its results")
+    _expect(found["PythonMod"](*rest.args) == rest, "an expression is not made of its arguments")
+
+
 def _fake_tensors() -> None:
     from torch._subclasses import FakeTensorMode
 
@@ -610,6 +623,7 @@ CANARIES: tuple[Canary, ...] = (
     ("what torch.compile returns", _compiled_wrapper),
     ("ShapeEnv", _shape_env),
     ("torch.utils._sympy.value_ranges.ValueRanges", _value_ranges),
+    ("torch.utils._sympy.functions", _size_functions),
     ("torch._subclasses.FakeTensorMode and UntypedStorage._cdata", _fake_tensors),
     ("torch._dynamo.source.ConstantSource", _constant_source),
     ("torch._ops", _operators),

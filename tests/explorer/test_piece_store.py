@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -16,15 +15,11 @@ import torch
 
 from explorer import (
     ArtifactOrigin,
-    CompilationConfig,
-    GuardOrigin,
-    GuardRecord,
     StoreConfig,
     StoreMiss,
     counters,
     direct_register_custom_op,
 )
-from explorer.piece_store import PieceStore
 from explorer.store.artifact_store import open_store
 from tests.explorer.comparing import filled
 from tests.explorer.keeping import Keeping, session
@@ -264,19 +259,6 @@ def test_a_failed_save_does_not_fail_the_compile(caplog: pytest.LogCaptureFixtur
     with counters.expect(compiled=1, saved=0):
         torch.testing.assert_close(session(Failing()).run(filled(4, 3)), filled(4, 3) * 3)
     assert "piece A 1–64 is not stored: no room" in caplog.text
-
-
-def test_an_artifact_with_conditions_of_its_compiler_is_not_stored() -> None:
-    made = session(store=StoreConfig(enabled=False)).compilation
-    (artifact,) = made.artifacts
-    condition = GuardRecord(None, "n >= 5", GuardOrigin.INDUCTOR)
-    store = PieceStore(made.captured, CompilationConfig(backend=Keeping()), Keeping())
-    functions = {artifact.callable: made.pieces[0].graph_module().forward}
-    with counters.expect(saved=0):
-        conditional = dataclasses.replace(artifact, guard_records=(condition,))
-        store.save([conditional], functions, {"compiler": "any"}, "A")
-    with counters.expect(saved=1):
-        store.save([artifact], functions, {"compiler": "any"}, "A")
 
 
 def test_entries_say_what_they_are() -> None:

@@ -75,7 +75,7 @@ def answered(folder: Path, *stored: dict[str, str], **wanted: str) -> StoredAnsw
         assert store.put("piece", factors, {}, label=f"C {factors['size range']}")
     request = WantedArtifact("B", SizeRange(65, 128), key="")
     factors = FACTORS | {"size range": "65–128", "size bounds": "[(65, 128, 97)]"} | wanted
-    return stored_answer(store, "piece", request, factors)
+    return stored_answer(store, "piece", request, (factors,))
 
 
 @pytest.mark.parametrize(

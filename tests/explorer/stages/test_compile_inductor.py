@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import explorer
-from explorer import ArtifactOrigin, CompilationConfig, SizeRange
+from explorer import ArtifactOrigin, CompilationConfig, SizeRange, StoreConfig, counters
 from explorer.report import views
 
 pytestmark = pytest.mark.slow
+OFF = StoreConfig(enabled=False)  # torch's own caches are looked at
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def norm_softmax_sum(x: torch.Tensor) -> torch.Tensor:
     return F.softmax(F.layer_norm(x, (64,)), -1).sum(0)
 
 
-def compiled_sum() -> explorer.CompiledModel:
-    config = CompilationConfig(compile_ranges_endpoints=(64,), max_size=8192)
+def compiled_sum(store: StoreConfig = OFF) -> explorer.CompiledModel:
+    config = CompilationConfig(compile_ranges_endpoints=(64,), max_size=8192, store=store)
     example = (torch.randn(100, 64),)
     return explorer.compile_model(
         norm_softmax_sum, example, dynamic_arg_dims={"x": {0: "n"}}, config=config
@@ -50,6 +51,20 @@ def test_a_hit_of_torchs_cache_keeps_the_conditions_that_the_compiler_added() ->
     assert torch._dynamo.utils.counters["aot_autograd"]["autograd_cache_hit"] > 0
     assert ranges_of(again) == wanted
     assert again.compilation.artifacts[2].guards
+    for size in (2, 64, 65, 4096, 4097, 8192):
+        x = torch.randn(size, 64)
+        torch.testing.assert_close(again(x), norm_softmax_sum(x), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.usefixtures("empty_caches")
+def test_a_range_that_the_compiler_cut_is_loaded_from_the_store() -> None:
+    made = compiled_sum(StoreConfig()).compilation
+    with counters.expect(compiled=0, loaded=3):
+        again = compiled_sum(StoreConfig())
+    assert ranges_of(again) == [SizeRange(1, 64), SizeRange(65, 4096), SizeRange(4097, 8192)]
+    found = again.compilation.artifacts
+    assert {each.origin for each in found} == {ArtifactOrigin.STORE}
+    assert [each.guard_records for each in found] == [each.guard_records for each in made.artifacts]
     for size in (2, 64, 65, 4096, 4097, 8192):
         x = torch.randn(size, 64)
         torch.testing.assert_close(again(x), norm_softmax_sum(x), rtol=1e-4, atol=1e-2)
@@ -83,20 +98,23 @@ def test_a_wider_range_is_not_served_the_narrower_artifact() -> None:
     assert codes == [0, 0]
 
 
-def test_conditions_on_another_size_are_tested_at_the_call() -> None:
-    def two_sums(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return x.sum(0) + y.sum(0)
+def two_sums(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return x.sum(0) + y.sum(0)
 
-    model = explorer.compile_model(
-        two_sums,
-        (torch.randn(6, 8), torch.randn(9, 8)),
-        dynamic_arg_dims={"x": {0: "n"}, "y": {0: "m"}},
-    )
-    assert any("m" in guard for each in model.compilation.artifacts for guard in each.guards)
-    assert any("runs eagerly" in note for note in model.compilation.notes)
-    for n, m in ((3, 5), (7, 4096), (7, 4097), (5000, 9000)):
-        x, y = torch.randn(n, 8), torch.randn(m, 8)
-        torch.testing.assert_close(model(x, y), two_sums(x, y), rtol=1e-4, atol=1e-2)
+
+def test_conditions_on_another_size_are_tested_at_the_call() -> None:
+    example = (torch.randn(6, 8), torch.randn(9, 8))
+    dims = {"x": {0: "n"}, "y": {0: "m"}}
+    made = explorer.compile_model(two_sums, example, dynamic_arg_dims=dims)
+    with counters.expect(compiled=0):
+        loaded = explorer.compile_model(two_sums, example, dynamic_arg_dims=dims)
+    for model in (made, loaded):
+        artifacts = model.compilation.artifacts
+        assert any("m" in guard for each in artifacts for guard in each.guards)
+        assert any("runs eagerly" in note for note in model.compilation.notes)
+        for n, m in ((3, 5), (7, 4096), (7, 4097), (5000, 9000)):
+            x, y = torch.randn(n, 8), torch.randn(m, 8)
+            torch.testing.assert_close(model(x, y), two_sums(x, y), rtol=1e-4, atol=1e-2)
 
 
 def test_a_piece_that_writes_to_memory_which_two_inputs_share_runs_eagerly() -> None:
@@ -158,8 +176,12 @@ def test_ranges_with_equal_code_are_reported_and_those_with_other_code_are_not()
 @pytest.mark.usefixtures("empty_caches")
 def test_an_artifact_that_torchs_cache_had_says_so() -> None:
     example = (torch.randn(6, 8),)
-    first = explorer.compile_model(nn.Tanh(), example, dynamic_arg_dims={"input": {0: "n"}})
-    again = explorer.compile_model(nn.Tanh(), example, dynamic_arg_dims={"input": {0: "n"}})
+    config = CompilationConfig(store=OFF)
+    dims = {"input": {0: "n"}}
+    first, again = (
+        explorer.compile_model(nn.Tanh(), example, dynamic_arg_dims=dims, config=config)
+        for _ in range(2)
+    )
     made = [model.compilation.artifacts[0].from_torch_cache for model in (first, again)]
     assert made == [False, True]
     shown = again.compilation.artifacts_frame()["origin"].tolist()
