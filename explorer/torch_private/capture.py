@@ -95,6 +95,11 @@ class RawCapture:
     output: Any
     functions: tuple[TracedFunction, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model ran no tensor operation."""
+        return self.graph_module is None
+
     def has_side_effects(self) -> bool:
         """Whether a bound call may do more than run the graph and rebuild its output."""
         return any(
