@@ -77,7 +77,7 @@ class Compilation:
     @property
     def captured(self) -> CapturedGraph:
         """Step 1."""
-        return self.normalised.captured
+        return self.plan.call.captured
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +22,13 @@ from explorer.artifacts import (
     UniquePieces,
 )
 from explorer.compilation import Compilation
+from explorer.compilation_store import CompilationStore, Found
 from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError
 from explorer.piece_store import StoredAnswer
-from explorer.pipeline import StepRunner, compile_and_plan, cut
+from explorer.pipeline import STEPS, StepRunner, capture_reads, compile_and_plan, cut
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.runtime.uncompiled_model import UncompiledModel
@@ -34,7 +36,9 @@ from explorer.stages.capture import CaptureRequest
 from explorer.stages.compile_plan import WantedArtifact, plan_compile
 from explorer.stages.piece_compiler import PieceCompiler
 from explorer.target import CompileTarget, MakeInputs
-from explorer.watching import watched, watchers_of
+from explorer.watching import show_to, watched, watchers_of
+
+logger = logging.getLogger("explorer")
 
 _T = TypeVar("_T")
 _COUNTS_OF_STEP: Mapping[str, Callable[[Any], Mapping[str, int]]] = {
@@ -113,6 +117,14 @@ class _StepCache:
             return known.result
 
         return run
+
+    def has(self, name: str, reads: tuple[Any, ...]) -> bool:
+        """Whether a step has run with this input."""
+        return any(each.reads == reads for each in self.results.get(name, ()))
+
+    def keep(self, name: str, reads: tuple[Any, ...], result: Any) -> None:
+        """Takes a result that is known without running the step."""
+        self.results.setdefault(name, []).append(_StepResult(reads, result, 0.0))
 
     def forget(self) -> None:
         """Drops every result."""
@@ -321,10 +333,16 @@ class Session:
             ExplorerError: what the steps raise.
         """
         counts = Counts()
+        timings: dict[str, float] = {}
         with self._lock, counters.also_for(counts):
             request, wanted = self._changed(changes)
             config = _config_of_steps(wanted)
-            timings: dict[str, float] = {}
+            stored = CompilationStore(request, config)
+            found = self._load(stored, timings)
+            if found is not None:
+                compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
+                show_to(watchers_of(config, self._name), compilation)
+                return self._now(compilation, request, wanted)
             step = watched(self._cache.timed(timings), watchers_of(config, self._name))
             unique = cut(request, config, step)
         # Not under the lock: a plan for the next edit may be wanted while this compiles.
@@ -339,12 +357,34 @@ class Session:
             )
         if cancel is not None:  # wanted during the last artifact
             cancel.raise_if_cancelled()
+        compilation = Compilation(config, plan, timings, self._name, grown(counts))
+        stored.save(compilation)
         with self._lock:
-            compilation = Compilation(config, plan, timings, self._name, grown(counts))
-            self._remember(compilation)
-            self._request, self._config = request, wanted
-            self._runner = None
-            return compilation
+            return self._now(compilation, request, wanted)
+
+    def _load(self, stored: CompilationStore, timings: dict[str, float]) -> Found | None:
+        """The stored compilation that fits, where nothing was captured for it in this session."""
+        request, config = stored.request, stored.config
+        if self._cache.has("capture", capture_reads(request, config)):
+            return None
+        started = time.perf_counter()
+        found = stored.find()
+        if found is not None:
+            timings |= dict.fromkeys(STEPS[:-1], 0.0)
+            timings["load"] = time.perf_counter() - started
+            self._cache.keep("capture", capture_reads(request, config), found.captured)
+        elif stored.reasons:
+            logger.warning("compiling %s again: %s", self._name, stored.reasons[0])
+        return found
+
+    def _now(
+        self, compilation: Compilation, request: CaptureRequest, config: CompilationConfig
+    ) -> Compilation:
+        """Makes a compilation the latest good one."""
+        self._remember(compilation)
+        self._request, self._config = request, config
+        self._runner = None
+        return compilation
 
     def _remember(self, compilation: Compilation) -> None:
         self._keep_artifacts(compilation)

@@ -15,6 +15,7 @@ from explorer.example_inputs import copied
 from explorer.guards.eager import inputs_at_point, random_state_kept
 from explorer.model_state import ModelState
 from explorer.results import Judgement, Seen, judge, see
+from explorer.stages.graphs import module_of
 
 LARGEST_ANSWERED_SIZE = 8192
 """At larger sizes nothing is run: eager attention needs gigabytes there."""

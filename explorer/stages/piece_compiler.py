@@ -108,6 +108,11 @@ class PieceCompiler:
         """Whether the store has something for a request."""
         return self._stored.matters and self._stored.has(self._factors(wanted, {}))
 
+    def factors_if_stored(self, wanted: WantedArtifact) -> dict[str, str] | None:
+        """The factors under which the store has something for a request, or None."""
+        factors = self._factors(wanted, {})
+        return factors if self._stored.matters and self._stored.has(factors) else None
+
     def _factors(self, wanted: WantedArtifact, fixed: Mapping[str, int]) -> dict[str, str]:
         unique = self.pieces[wanted.unique_id]
         bounds = self._bounds_text(unique.representative, wanted.size_range, fixed)
