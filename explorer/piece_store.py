@@ -248,9 +248,21 @@ class PieceStore:
 _LIST = "artifacts.json"
 
 
+def why_not_kept(artifact: Artifact) -> str:
+    """Why an artifact may not be stored, in words; empty when it may.
+
+    Args:
+        artifact: as the compile step made it.
+    """
+    if artifact.notes:
+        return artifact.notes[0]
+    conditions = " and ".join(each.text for each in artifact.guard_records)
+    return f"its code is right only where {conditions}" if conditions else ""
+
+
 def _is_whole(artifact: Artifact, functions: FunctionOf) -> bool:
     """Whether it is what the backend returned, right for all its sizes, and nothing more."""
-    return artifact.callable in functions and not artifact.notes and not artifact.guard_records
+    return artifact.callable in functions and not why_not_kept(artifact)
 
 
 def _serves(changed: Sequence[ChangedFactor], factors: Mapping[str, str]) -> bool:
