@@ -15,10 +15,10 @@ import functools
 import inspect
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 from explorer.artifacts import (
     Artifact,
@@ -38,7 +38,7 @@ from explorer.counters import counters
 from explorer.deferred import Once, deferred, without_collections
 from explorer.environment import NO_COMPILER
 from explorer.errors import ExplorerError
-from explorer.piece_store import PieceStore
+from explorer.piece_store import PieceStore, StoredAnswer, for_people
 from explorer.pipeline import cut
 from explorer.runtime.plan import rows_of
 from explorer.runtime.state_check import NotWatched, Places
@@ -59,14 +59,19 @@ from explorer.store.source_digest import names_alone
 from explorer.torch_private import graph_codec
 from explorer.torch_private.capture import start_of
 from explorer.torch_private.graph_codec import NotWritableError
+from explorer.torch_private.guard_checks import StoredGuards
+from explorer.torch_private.guard_writing import written_guards
 from explorer.torch_private.hooks import ModuleWatch
 from explorer.torch_private.op_functions import op_functions
 from explorer.torch_private.stored_call import StoredCall, written_call
-from explorer.torch_private.stored_guards import NotStorable, StoredGuards, written_guards
+from explorer.torch_private.stored_guards import NotStorable
 
 logger = logging.getLogger("explorer")
 
+_T = TypeVar("_T")
+
 KIND = "compilation"
+LABEL = "the whole compilation"
 CANDIDATE = "code and values"
 """The factor in which compilations differ that are found by the same ones."""
 
@@ -129,7 +134,7 @@ class CompilationStore:
         near = self._store.find(KIND, others)
         here = [each for each in near if each.factors[ROOT] == factors[ROOT]]
         for manifest in here[:_MOST_CANDIDATES]:
-            found = self._try(manifest)
+            found = self._try(manifest, _Reading.found)
             if found is not None:
                 counters.add(compilations_loaded=1)
                 return found
@@ -137,23 +142,41 @@ class CompilationStore:
             self.reasons.append(f"the code of {factors[ROOT].partition(' ')[0]} changed")
         return None
 
-    def _try(self, manifest: Manifest) -> Found | None:
+    def answer(self) -> StoredAnswer:
+        """Whether ``find`` would find something, and else why not; no artifact is loaded."""
+        if self._store is None:
+            reason = f"the backend {self._backend.name!r} keeps nothing, or the store is off"
+            return StoredAnswer(LABEL, False, None, (), reason)
+        factors = self._factors
+        for manifest in self._store.find(KIND, factors)[:_MOST_CANDIDATES]:
+            if self._try(manifest, _Reading.fits):
+                return StoredAnswer(LABEL, True, manifest.label, (), "")
+        nearest = self._store.nearest(KIND, factors)
+        if self.reasons or nearest is None:
+            reason = "; ".join(dict.fromkeys(self.reasons)) or "no compilation is stored"
+            return StoredAnswer(LABEL, False, nearest and nearest.manifest.label, (), reason)
+        changes = tuple(for_people(each) for each in nearest.changed if each.name != CANDIDATE)
+        reason = f"{', '.join(each.name for each in changes)} changed"
+        return StoredAnswer(LABEL, False, nearest.manifest.label, changes, reason)
+
+    def _try(self, manifest: Manifest, read: Callable[[_Reading], _T]) -> _T | None:
+        """What reading an entry gives; None where it does not fit, and ``reasons`` says why."""
         assert self._store is not None
         entry = self._store.get(KIND, manifest.factors)
         if entry is None:
             return None
         try:
             with without_collections():
-                return _Reading(self, entry, self._live).found()
+                return read(_Reading(self, entry, self._live))
         except _CANNOT as misfit:
             self.reasons.append(str(misfit))
         except Exception as error:  # bytes that an older torch wrote, say
             self._store.reject(entry, f"it cannot be read ({type(error).__name__}: {error})")
         return None
 
-    def pieces(self, captured: CapturedGraph) -> PieceStore:
-        """The store of a capture's pieces."""
-        return PieceStore(captured, self.config, self._backend)
+    def pieces(self) -> PieceStore:
+        """The store of the pieces."""
+        return PieceStore(self.config, self._backend)
 
     # ---------------------------------------------------------------------------------------- save
 
@@ -175,9 +198,14 @@ class CompilationStore:
             logger.debug("%s is not stored as a whole: %s", compilation.name, misfit)
             return False
         factors = {**self._factors, CANDIDATE: candidate}
-        is_stored = self._store.put(KIND, factors, blobs, label=compilation.name) is not None
+        is_stored = self._store.put(KIND, factors, blobs, label=_label(compilation)) is not None
         counters.add(compilations_saved=int(is_stored))
         return is_stored
+
+
+def _label(compilation: Compilation) -> str:
+    count = len(compilation.artifacts)
+    return f"{compilation.name}, {count} {'artifact' if count == 1 else 'artifacts'}"
 
 
 class _LiveModel:
@@ -342,24 +370,12 @@ class _Reading:
         Raises:
             NotStorable: it does not fit; the message says why.
         """
-        functions = tuple(
-            TracedFunction.of_plain(each) for each in json.loads(self._entry.read("functions.json"))
-        )
-        self._refuse_other_code(functions)
-        if self._live.has_hooks():
-            raise NotStorable("its modules have hooks now")
-        guards = StoredGuards(
-            self._load("guards"),
-            self._live.function,
-            self._live.scope,
-            _traced(functions),
-            lambda: self._load("texts"),
-        )
+        guards = self._guards()
         at_once = self._load("at_once")
         raw = StoredCall(at_once["call"], self._live.function, self._live.receiver, guards)
         values = self._values(at_once)
         captured = self._captured(at_once["captured"], raw, values)
-        artifacts = self._artifacts(captured)
+        artifacts = self._artifacts()
         compiled = deferred(
             CompiledPieces,
             {"artifacts": artifacts, **at_once["compiled"]},
@@ -377,6 +393,30 @@ class _Reading:
             program=StitchedProgram(source, name, scope, bound_names, called),
         )
         return Found(captured, DispatchPlan(compiled, rows_of(compiled), call))
+
+    def fits(self) -> bool:
+        """Whether ``found`` would give something; raises the same."""
+        self._guards()
+        pieces = self._store.pieces()
+        for wanted, factors in self._wanted():
+            if not pieces.has(factors):
+                raise NotStorable(f"piece {wanted.label} is no longer stored")
+        return True
+
+    def _guards(self) -> StoredGuards:
+        functions = tuple(
+            TracedFunction.of_plain(each) for each in json.loads(self._entry.read("functions.json"))
+        )
+        self._refuse_other_code(functions)
+        if self._live.has_hooks():
+            raise NotStorable("its modules have hooks now")
+        return StoredGuards(
+            self._load("guards"),
+            self._live.function,
+            self._live.scope,
+            _traced(functions),
+            lambda: self._load("texts"),
+        )
 
     def _load(self, name: str) -> Any:
         return graph_codec.load(self._entry.read(name))
@@ -424,27 +464,31 @@ class _Reading:
         deferred_fields["graph"] = Once(lambda: self._load("graph"))
         return deferred(CapturedGraph, known, deferred_fields)
 
-    def _artifacts(self, captured: CapturedGraph) -> tuple[Artifact, ...]:
-        pieces = self._store.pieces(captured)
+    def _artifacts(self) -> tuple[Artifact, ...]:
+        pieces = self._store.pieces()
         found: list[Artifact] = []
-        for each in json.loads(self._entry.read("wanted.json")):
-            limits = each["size_range"]
-            wanted = WantedArtifact(
-                each["unique_id"],
-                None if limits is None else SizeRange(*limits),
-                each["key"],
-                each["own_key"],
-            )
-            made = pieces.load(wanted, each["factors"])
+        for wanted, factors in self._wanted():
+            made = pieces.load(wanted, factors)
             if made is None:
                 raise NotStorable(f"piece {wanted.label} is no longer stored")
             found += made
         return tuple(found)
 
+    def _wanted(self) -> Iterator[tuple[WantedArtifact, dict[str, str]]]:
+        """The requests for artifacts, each with the factors under which it is stored."""
+        for each in json.loads(self._entry.read("wanted.json")):
+            limits = each["size_range"]
+            size_range = None if limits is None else SizeRange(*limits)
+            wanted = WantedArtifact(each["unique_id"], size_range, each["key"], each["own_key"])
+            yield wanted, each["factors"]
+
     def _unique(self, captured: CapturedGraph, fingerprints: list[str]) -> UniquePieces:
         """Steps 2 to 4 on the graph that was read."""
         unique = cut(
-            self._live.request, self._store.config, lambda name, reads, step: step(), captured=captured
+            self._live.request,
+            self._store.config,
+            lambda name, reads, step: step(),
+            captured=captured,
         )
         if [each.fingerprint for each in unique.unique_pieces] != fingerprints:
             raise ExplorerError(

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-def deferred(kind: type[_T], known: Mapping[str, Any], later: Mapping[str, Callable[[], Any]]) -> _T:
+def deferred(
+    kind: type[_T], known: Mapping[str, Any], later: Mapping[str, Callable[[], Any]]
+) -> _T:
     """A record of a dataclass whose other fields are made at the first look, once.
 
     Args:
@@ -21,7 +23,7 @@ def deferred(kind: type[_T], known: Mapping[str, Any], later: Mapping[str, Calla
         later: field -> what makes the value.
     """
     fields = {name: functools.cached_property(_maker(make)) for name, make in later.items()}
-    record = object.__new__(type(kind.__name__, (kind,), fields))
+    record: Any = object.__new__(type(kind.__name__, (kind,), fields))
     vars(record).update(known)
     return record
 

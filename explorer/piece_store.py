@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 from torch import fx
 
-from explorer.artifacts import Artifact, ArtifactOrigin, CapturedGraph, UniquePiece
+from explorer.artifacts import Artifact, ArtifactOrigin, UniquePiece
 from explorer.code_identity import NoIdentityError, identity_of
 from explorer.config import CompilationConfig
 from explorer.counters import counters
@@ -65,18 +65,14 @@ class StoredAnswer:
 
 
 class PieceStore:
-    """The stored artifacts of one capture's pieces.
+    """The stored artifacts of pieces.
 
     Args:
-        captured: whose pieces.
         config: decides how they are compiled, and where they are kept.
         backend: makes them; one without ``serialize`` and ``deserialize`` keeps nothing.
     """
 
-    def __init__(
-        self, captured: CapturedGraph, config: CompilationConfig, backend: Backend
-    ) -> None:
-        self.captured = captured
+    def __init__(self, config: CompilationConfig, backend: Backend) -> None:
         self.config = config
         self.backend = backend
         self._keeping = backend if isinstance(backend, KeepingBackend) else None
@@ -240,7 +236,7 @@ class PieceStore:
             return StoredAnswer(label, False, None, (), reason)
         if _serves(nearest.changed, factors):
             return StoredAnswer(label, True, nearest.manifest.label, (), "")
-        name, found = nearest.manifest.label, tuple(map(_for_people, nearest.changed))
+        name, found = nearest.manifest.label, tuple(map(for_people, nearest.changed))
         reason = f"the nearest entry, {name}, differs in {_listed_changes(found)}"
         return StoredAnswer(label, False, name, found, reason)
 
@@ -293,8 +289,8 @@ def _facts(artifact: Artifact, blob: str) -> dict[str, Any]:
 _DIGEST = re.compile(r"\b[0-9a-f]{32,}\b")
 
 
-def _for_people(change: ChangedFactor) -> ChangedFactor:
-    """With digests cut short: that they differ is all that they say."""
+def for_people(change: ChangedFactor) -> ChangedFactor:
+    """A factor with digests cut short: that they differ is all that they say."""
     stored, wanted = (
         None if text is None else _DIGEST.sub(lambda found: f"{found[0][:12]}…", text)
         for text in (change.stored, change.wanted)

@@ -58,9 +58,7 @@ def cut(
     if captured is None:
         variants = config.guard_policy is GuardPolicy.VARIANTS
         take = capture_general if variants else capture
-        captured = step(
-            "capture", capture_reads(request, config), lambda: take(request, config)
-        )
+        captured = step("capture", capture_reads(request, config), lambda: take(request, config))
     normalised = step("normalise", (captured,), lambda: normalise(captured))
     pieces = step(
         "split", (normalised, config.splitting_ops), lambda: split(normalised, config.splitting_ops)

@@ -276,6 +276,16 @@ class Session:
             compiler = PieceCompiler(unique, config)
             return tuple(compiler.stored(each) for each in plan_compile(unique, config).wanted)
 
+    def stored_whole(self, **changes: Any) -> StoredAnswer:
+        """Whether the whole compilation is stored, and else what changed; nothing is traced.
+
+        Args:
+            changes: as for ``update``.
+        """
+        with self._lock:
+            request, wanted = self._changed(changes)
+            return CompilationStore(request, _config_of_steps(wanted)).answer()
+
     def _cut(self, changes: Mapping[str, Any]) -> tuple[UniquePieces, CompilationConfig]:
         """The groups of pieces under other settings, for a look; the session stays as it is."""
         request, wanted = self._changed(changes)
@@ -357,8 +367,10 @@ class Session:
             )
         if cancel is not None:  # wanted during the last artifact
             cancel.raise_if_cancelled()
-        compilation = Compilation(config, plan, timings, self._name, grown(counts))
-        stored.save(compilation)
+        compilation = Compilation(config, plan, timings, self._name)
+        with counters.also_for(counts):
+            stored.save(compilation)
+        compilation = dataclasses.replace(compilation, counts=grown(counts))
         with self._lock:
             return self._now(compilation, request, wanted)
 

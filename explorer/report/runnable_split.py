@@ -6,7 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.artifacts import DispatchEntry, Piece, PieceKind, SplitGraph, UniquePieces
+from explorer.artifacts import (
+    DispatchEntry,
+    Piece,
+    PieceKind,
+    SplitGraph,
+    StitchedProgram,
+    UniquePieces,
+)
 from explorer.errors import PlanError
 from explorer.guards.expression import SCALAR_FUNCTIONS
 from explorer.report.runnable import FileWriter, Sizes, safe_identifier

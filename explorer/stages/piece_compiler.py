@@ -66,7 +66,7 @@ class PieceCompiler:
         self.backend = resolve_backend(config)
         self.dispatch = dispatch_size(self.captured, config)
         self.pieces = {each.unique_id: each for each in unique.unique_pieces}
-        self._stored = PieceStore(self.captured, config, self.backend)
+        self._stored = PieceStore(config, self.backend)
         self._functions: dict[Callable[[list[Any]], Any], Any] = {}
 
     def make(

@@ -123,7 +123,7 @@ def globals_of(function: types.FunctionType) -> Any:
 
 
 def place_text(place: str) -> str | None:
-    """A place as Python over ``L`` and ``G``, written anew from its parts; None where it has others.
+    """A place as Python over ``L`` and ``G``, written anew; None where it has parts of other kinds.
 
     Args:
         place: as a capture named it.

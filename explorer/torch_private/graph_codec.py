@@ -233,9 +233,7 @@ class _Unpickler(pickle.Unpickler):
             self._tensors[number] = self._made(*parts)
         return self._tensors[number]
 
-    def _made(
-        self, dtype: Any, device: Any, shape: Any, strides: Any, offset: Any
-    ) -> torch.Tensor:
+    def _made(self, dtype: Any, device: Any, shape: Any, strides: Any, offset: Any) -> torch.Tensor:
         with self._mode:
             if _is_zero(offset):
                 return torch.empty_strided(shape, strides, dtype=dtype, device=device)

@@ -21,7 +21,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from explorer.torch_private.capture import RawCapture
-from explorer.torch_private.stored_guards import NotStorable, StoredGuards
+from explorer.torch_private.guard_checks import StoredGuards
+from explorer.torch_private.stored_guards import NotStorable
 
 _BUILTINS = "__builtins_dict__"
 
