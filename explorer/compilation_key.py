@@ -44,6 +44,8 @@ def compilation_factors(
     backend: Backend,
     function: FunctionType,
     receiver: Any,
+    *,
+    is_exact: bool = True,
 ) -> dict[str, str]:
     """Every factor by name.
 
@@ -53,6 +55,8 @@ def compilation_factors(
         backend: what compiles it.
         function: the function that a trace begins in.
         receiver: what it is bound to, or None.
+        is_exact: whether the sizes and values of the call count. Without, a graph says itself for
+            which it is right.
 
     Raises:
         InputError: the example does not fit.
@@ -68,10 +72,10 @@ def compilation_factors(
         "backend": backend.identity(),
         ROOT: f"{qualname} {code}",
         "modules": _digest(_module_lines(receiver)),
-        "example": _digest(_example_lines(request, reader)),
+        "example": _digest(_example_lines(request, reader, is_exact=is_exact)),
         "invariants": reader.text(request.invariants, "invariants"),
-        "make_inputs": reader.text(request.make_inputs, "make_inputs"),
-        "fixed dims": str(sorted(request.fixed_dims.items())),
+        "make_inputs": reader.text(request.make_inputs, "make_inputs") if is_exact else "",
+        "fixed dims": str(sorted(request.fixed_dims.items())) if is_exact else "",
         "rank": _rank(),
     }
 
@@ -117,12 +121,16 @@ def _tensor_text(tensor: torch.Tensor) -> str:
     )
 
 
-def _example_lines(request: CaptureRequest, reader: Reader) -> Iterator[str]:
+def _example_lines(request: CaptureRequest, reader: Reader, *, is_exact: bool) -> Iterator[str]:
     leaves, dims = named_dims(request)
     for leaf in leaves:
-        yield f"{leaf.path} {_tensor_text(leaf.tensor)}"
+        tensor = leaf.tensor
+        loose = f"{type(tensor).__qualname__} {tensor.dtype} {tensor.dim()} {tensor.device}"
+        yield f"{leaf.path} {_tensor_text(tensor) if is_exact else loose}"
     for each in dims:
         yield f"{each.path} {each.dim} {each.name} {each.unbacked}"
+    if not is_exact:
+        return
     for position, value in enumerate(request.args):
         yield f"{position} {reader.text(value, 'argument')}"
     for name, value in request.kwargs.items():

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeVar
 
+import numpy as np
+
 from explorer.artifacts import (
     Artifact,
     CallLayout,
@@ -38,6 +40,7 @@ from explorer.counters import counters
 from explorer.deferred import Once, deferred, without_collections
 from explorer.environment import NO_COMPILER
 from explorer.errors import ExplorerError
+from explorer.guards.variants import region_mask, sizes_of_call
 from explorer.piece_store import PieceStore, StoredAnswer, for_people
 from explorer.pipeline import cut
 from explorer.runtime.plan import rows_of
@@ -71,6 +74,7 @@ logger = logging.getLogger("explorer")
 _T = TypeVar("_T")
 
 KIND = "compilation"
+VARIANT = "variant"
 LABEL = "the whole compilation"
 CANDIDATE = "code and values"
 """The factor in which compilations differ that are found by the same ones."""
@@ -98,11 +102,21 @@ class Found:
 class CompilationStore:
     """The stored compilations of one model under one configuration.
 
+    Args:
+        request: the model and a call of it.
+        config: how it is compiled.
+        is_variant: whether it is about one more graph of the model, found by what a call needs
+            instead of by the example that was captured.
+
     Attributes:
         reasons: why the candidates that there were are not used, or the compilation is not stored.
     """
 
-    def __init__(self, request: CaptureRequest, config: CompilationConfig) -> None:
+    def __init__(
+        self, request: CaptureRequest, config: CompilationConfig, *, is_variant: bool = False
+    ) -> None:
+        self.is_variant = is_variant
+        self._kind = VARIANT if is_variant else KIND
         self.request = request
         self.config = config
         self.reasons: list[str] = []
@@ -119,7 +133,12 @@ class CompilationStore:
     def _factors(self) -> dict[str, str]:
         live = self._live
         return compilation_factors(
-            self.request, self.config, self._backend, live.function, live.receiver
+            self.request,
+            self.config,
+            self._backend,
+            live.function,
+            live.receiver,
+            is_exact=not self.is_variant,
         )
 
     # ------------------------------------------------------------------------------------- look up
@@ -131,7 +150,7 @@ class CompilationStore:
         factors = self._factors
         open_ones = {ROOT, *(["compiler"] if factors["compiler"] == NO_COMPILER else [])}
         others = {name: text for name, text in factors.items() if name not in open_ones}
-        near = self._store.find(KIND, others)
+        near = self._store.find(self._kind, others)
         here = [each for each in near if each.factors[ROOT] == factors[ROOT]]
         for manifest in here[:_MOST_CANDIDATES]:
             found = self._try(manifest, _Reading.found)
@@ -162,7 +181,7 @@ class CompilationStore:
     def _try(self, manifest: Manifest, read: Callable[[_Reading], _T]) -> _T | None:
         """What reading an entry gives; None where it does not fit, and ``reasons`` says why."""
         assert self._store is not None
-        entry = self._store.get(KIND, manifest.factors)
+        entry = self._store.get(manifest.kind, manifest.factors)
         if entry is None:
             return None
         try:
@@ -198,7 +217,9 @@ class CompilationStore:
             logger.debug("%s is not stored as a whole: %s", compilation.name, misfit)
             return False
         factors = {**self._factors, CANDIDATE: candidate}
-        is_stored = self._store.put(KIND, factors, blobs, label=_label(compilation)) is not None
+        is_stored = (
+            self._store.put(self._kind, factors, blobs, label=_label(compilation)) is not None
+        )
         counters.add(compilations_saved=int(is_stored))
         return is_stored
 
@@ -281,6 +302,7 @@ def _blobs(compilation: Compilation, live: _LiveModel) -> tuple[dict[str, bytes]
         "captured": {k: v for k, v in fields.items() if k not in _LOOKED_AT_LATER},
         "call": written_call(captured.raw),
         "compiled": {name: getattr(plan.compiled, name) for name in _OF_COMPILED},
+        "fixed_dims": dict(captured.request.fixed_dims),
         "inputs": plan.call.inputs,
         "given": _given(plan.call),
         "written": plan.call.written,
@@ -374,7 +396,9 @@ class _Reading:
         at_once = self._load("at_once")
         raw = StoredCall(at_once["call"], self._live.function, self._live.receiver, guards)
         values = self._values(at_once)
-        captured = self._captured(at_once["captured"], raw, values)
+        captured = self._captured(at_once, raw, values)
+        if self._store.is_variant and not _is_right_for(captured, self._live.request):
+            raise NotStorable("it is of other sizes")
         artifacts = self._artifacts()
         compiled = deferred(
             CompiledPieces,
@@ -448,14 +472,15 @@ class _Reading:
         return tuple(values)
 
     def _captured(
-        self, fields: Mapping[str, Any], raw: StoredCall, values: tuple[Any, ...]
+        self, at_once: Mapping[str, Any], raw: StoredCall, values: tuple[Any, ...]
     ) -> CapturedGraph:
+        fields, fixed = at_once["captured"], at_once["fixed_dims"]
         later = Once(lambda: self._load("later"))
         known = {
             **fields,
             "raw": raw,
             "model": self._live.model,
-            "request": self._live.request,
+            "request": dataclasses.replace(self._live.request, fixed_dims=fixed),
             "example_values": values[: len(fields["inputs"])],
         }
         deferred_fields: dict[str, Callable[[], Any]] = {
@@ -496,6 +521,14 @@ class _Reading:
                 "`explorer cache clear` and compile again."
             )
         return unique
+
+
+def _is_right_for(captured: CapturedGraph, request: CaptureRequest) -> bool:
+    """Whether a graph is right at the sizes of a call."""
+    sizes = sizes_of_call(request)
+    if 0 in sizes.values():
+        return False
+    return bool(region_mask(captured, {k: np.array([v]) for k, v in sizes.items()}, 1)[0])
 
 
 __all__ = ["KIND", "CompilationStore", "Found"]

@@ -382,8 +382,7 @@ class Session:
         started = time.perf_counter()
         found = stored.find()
         if found is not None:
-            timings |= dict.fromkeys(STEPS[:-1], 0.0)
-            timings["load"] = time.perf_counter() - started
+            timings |= _timings_of_a_load(time.perf_counter() - started)
             self._cache.keep("capture", capture_reads(request, config), found.captured)
         elif stored.reasons:
             logger.warning("compiling %s again: %s", self._name, stored.reasons[0])
@@ -437,18 +436,35 @@ class Session:
         compilation = self.compilation
         if self._runner is None:
             request = self._request
-            self._runner = CompiledModel(
-                request,
-                compilation,
-                lambda captured=None: self._recompile(request, compilation, captured),
-            )
+            rebuild = _Rebuild(self, request, compilation)
+            self._runner = CompiledModel(request, compilation, rebuild)
         return self._runner
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the latest good compilation."""
         return self.model()(*args, **kwargs)
 
-    def _recompile(
+    def load_variant(
+        self, request: CaptureRequest, config: CompilationConfig
+    ) -> Compilation | None:
+        """A stored graph of the model, right for a call that no other one fits; None without any.
+
+        Args:
+            request: the call, with dims of size 1 as constants.
+            config: of the compilation that asks.
+        """
+        counts, started = Counts(), time.perf_counter()
+        with counters.also_for(counts):
+            found = CompilationStore(request, config, is_variant=True).find()
+        if found is None:
+            return None
+        timings = _timings_of_a_load(time.perf_counter() - started)
+        compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
+        with self._lock:
+            self._keep_artifacts(compilation)
+        return compilation
+
+    def recompile(
         self,
         request: CaptureRequest,
         before: Compilation,
@@ -475,7 +491,15 @@ class Session:
             plan = compile_and_plan(
                 unique, before.config, step, memory=memory, progress=None, cancel=None
             )
-        compilation = Compilation(before.config, plan, timings, self._name, grown(counts))
+        compilation = Compilation(before.config, plan, timings, self._name)
+        stored = CompilationStore(
+            compilation.captured.request or request,
+            before.config,
+            is_variant=captured is not None,
+        )
+        with counters.also_for(counts):
+            stored.save(compilation)
+        compilation = dataclasses.replace(compilation, counts=grown(counts))
         with self._lock:
             if captured is not None:
                 self._keep_artifacts(compilation)
@@ -483,6 +507,25 @@ class Session:
                 self._remember(compilation)
                 self._cache.forget()  # captures of the model as it was
         return compilation
+
+
+@dataclass(frozen=True)
+class _Rebuild:
+    """Compiles a session's model again, for calls that a compilation does not fit."""
+
+    session: Session
+    request: CaptureRequest
+    before: Compilation
+
+    def __call__(self, captured: CapturedGraph | None = None) -> Compilation:
+        return self.session.recompile(self.request, self.before, captured)
+
+    def stored(self, request: CaptureRequest) -> Compilation | None:
+        return self.session.load_variant(request, self.before.config)
+
+
+def _timings_of_a_load(seconds: float) -> dict[str, float]:
+    return {**dict.fromkeys(STEPS[:-1], 0.0), "load": seconds}
 
 
 def _config_of_steps(config: CompilationConfig) -> CompilationConfig:

@@ -537,3 +537,55 @@ def test_a_dump_is_written_of_what_was_loaded(tmp_path: Path) -> None:
     ]
     assert names[0]
     assert len(names[0]) == len(names[1])
+
+
+# ------------------------------------------------------------------------------------------ variants
+
+VARIANTS = {"guard_policy": GuardPolicy.VARIANTS}
+
+
+class Twisted(nn.Module):
+    def forward(self, x: torch.Tensor, flag: bool = True) -> torch.Tensor:
+        if x.shape[0] < 4:
+            return x * 2 if flag else x - 1
+        return x + 1 if x.shape[0] != 8 else x.sum(dim=0)
+
+
+def test_variants_are_loaded_for_the_calls_that_need_them() -> None:
+    torch.manual_seed(0)
+    calls = [(filled(n, 3), flag) for n in (6, 2, 3, 8, 1) for flag in (True, False)]
+    first = compiled(Twisted(), filled(6, 3), config=VARIANTS)
+    for call in calls:
+        check(first, Twisted(), *call)
+    graphs = len(first.model().variants)
+    assert graphs > 3
+    session = loaded(Twisted(), filled(6, 3), config=VARIANTS)
+    with counters.expect(captured=0, compiled=0):
+        for x, flag in calls[:-2]:
+            check(session, Twisted(), x, flag)
+    # Another size of the same region, in another order: the same graphs.
+    again = loaded(Twisted(), filled(6, 3), config=VARIANTS)
+    with counters.expect(captured=0, compiled=0, compilations_loaded=2):
+        check(again, Twisted(), filled(3, 3), False)
+        check(again, Twisted(), filled(7, 3))
+        check(again, Twisted(), filled(8, 3))
+
+
+def test_a_variant_of_edited_code_is_captured_again(
+    module: Callable[..., types.ModuleType],
+) -> None:
+    text = """
+import torch
+
+def small(x):
+    return x * 2
+
+def model(x):
+    return small(x) if x.shape[0] < 4 else x + 1
+"""
+    first = compiled(module(text).model, filled(6, 3), config=VARIANTS)
+    first.run(filled(2, 3))
+    edited = module(text.replace("x * 2", "x * 3")).model
+    session = compiled(edited, filled(6, 3), config=VARIANTS)
+    with counters.expect(captured=1, compilations_loaded=0):
+        check(session, edited, filled(2, 3))
