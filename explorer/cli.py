@@ -99,8 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         "bisect",
         help="which step of compiling first gives another result than eager, and which piece",
         description="Runs a model as it is, through torch.compile, as one captured graph, in "
-        "pieces that are not compiled, and in compiled pieces, and compares each with eager. "
-        "Exits with 1 when a step is not equal.",
+        "pieces that are not compiled, in compiled pieces, and in pieces loaded from the artifact "
+        "store, and compares each with eager. What the store lacks is stored on the way, as a "
+        "compile would do. Exits with 1 when a step is not equal.",
     )
     bisect.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
     cli_bisect.add_options(bisect)

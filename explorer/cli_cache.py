@@ -86,7 +86,7 @@ def _ls(options: argparse.Namespace) -> int:
         for each in entries
     ]
     lines = [
-        f"{each.key[:12]}  {each.manifest.kind:<6} {bytes_text(each.bytes):>9}  "
+        f"{each.key[:12]}  {each.manifest.kind:<11} {bytes_text(each.bytes):>9}  "
         f"{_time(each.last_used_seconds)}  {clean(each.manifest.label)}"
         for each in entries
     ]
@@ -150,7 +150,8 @@ def _why(options: argparse.Namespace) -> int:
     config = config.replace(store=StoreConfig(options.root or config.store.root))
     if options.backend is not None:
         config = config.replace(backend=options.backend)
-    answers = session_of(target, config).stored()
+    session = session_of(target, config)
+    whole, answers = session.stored_whole(), session.stored()
     data = [
         {
             "artifact": each.label,
@@ -163,10 +164,10 @@ def _why(options: argparse.Namespace) -> int:
             "other_sizes": list(each.other_sizes),
             "reason": each.reason,
         }
-        for each in answers
+        for each in (whole, *answers)
     ]
     lines = []
-    for each in answers:
+    for each in (whole, *answers):
         lines.append(f"{'hit ' if each.is_hit else 'MISS'}  {each.label}")
         if each.changed and not each.other_sizes:
             lines.append(f"      the nearest entry is {clean(each.nearest)}; what changed:")

@@ -43,7 +43,7 @@ class Compilation:
         config: the configuration.
         plan: the last step's result; the others hang on it.
         timings: step name -> wall seconds of this compilation; 0.0 for a step that was not run
-            again.
+            again. One that was loaded whole has ``load`` besides.
         name: a short name for titles.
         counts: what happened for it, by the names of ``counters``; those that are 0 are left out.
     """
@@ -77,7 +77,7 @@ class Compilation:
     @property
     def captured(self) -> CapturedGraph:
         """Step 1."""
-        return self.normalised.captured
+        return self.plan.call.captured
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -95,8 +95,15 @@ class Compilation:
         return self.compiled.artifacts
 
     @property
+    def was_loaded_whole(self) -> bool:
+        """Whether it came from the store without a trace."""
+        return "load" in self.timings
+
+    @property
     def origin(self) -> ArtifactOrigin:
         """COMPILED when a backend made some artifact of it, else where they were taken from."""
+        if self.was_loaded_whole:
+            return ArtifactOrigin.STORE
         found = {artifact.origin for artifact in self.artifacts}
         for origin in (ArtifactOrigin.COMPILED, ArtifactOrigin.STORE):
             if origin in found:

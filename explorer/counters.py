@@ -44,6 +44,8 @@ class Counts:
         reused: artifacts taken from memory instead.
         saved: artifacts written to the store (``num_compiled_artifacts_saved``).
         loaded: artifacts read from the store (``num_compiled_artifacts_loaded``).
+        compilations_saved: compilations written to the store whole, to be loaded without a trace.
+        compilations_loaded: compilations read from the store whole; nothing of them was traced.
         stock_compiled: models handed to ``torch.compile`` (``stock_torch_compile_count``).
     """
 
@@ -63,6 +65,8 @@ class Counts:
     reused: int = 0
     saved: int = 0
     loaded: int = 0
+    compilations_saved: int = 0
+    compilations_loaded: int = 0
     stock_compiled: int = 0
 
     def snapshot(self) -> dict[str, int]:

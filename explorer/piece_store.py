@@ -7,6 +7,7 @@ backend's ``serialize`` made, so that nothing is compiled when it is loaded.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import logging
@@ -19,7 +20,7 @@ from typing import Any
 
 from torch import fx
 
-from explorer.artifacts import CapturedGraph, UniquePiece
+from explorer.artifacts import Artifact, UniquePiece
 from explorer.artifacts.common import Expression
 from explorer.code_identity import NoIdentityError, identity_of
 from explorer.config import CompilationConfig
@@ -29,9 +30,9 @@ from explorer.errors import StoreMiss
 from explorer.guards.expression import UnknownExpression
 from explorer.guards.portable_text import expression_of_text, portable_text
 from explorer.size_range import SizeRange
-from explorer.stages.backends import Backend, KeepingBackend, told_sizes
+from explorer.stages.backends import Backend, EagerBackend, KeepingBackend, told_sizes
 from explorer.stages.compile_plan import WantedArtifact
-from explorer.stages.made_code import MadeCode, size_places
+from explorer.stages.made_code import MadeCode
 from explorer.store.artifact_store import open_store
 from explorer.store.entry import Entry
 from explorer.store.key import NOT_OF_A_PIECE, config_factors
@@ -95,18 +96,14 @@ class StoreRequest:
 
 
 class PieceStore:
-    """The stored artifacts of one capture's pieces.
+    """The stored artifacts of pieces.
 
     Args:
-        captured: whose pieces.
         config: decides how they are compiled, and where they are kept.
         backend: makes them; one without ``serialize`` and ``deserialize`` keeps nothing.
     """
 
-    def __init__(
-        self, captured: CapturedGraph, config: CompilationConfig, backend: Backend
-    ) -> None:
-        self.captured = captured
+    def __init__(self, config: CompilationConfig, backend: Backend) -> None:
         self.config = config
         self.backend = backend
         self._keeping = backend if isinstance(backend, KeepingBackend) else None
@@ -129,7 +126,12 @@ class PieceStore:
         }
 
     def request(
-        self, unique: UniquePiece, wanted: WantedArtifact, bounds: str, known: str | None
+        self,
+        unique: UniquePiece,
+        wanted: WantedArtifact,
+        bounds: str,
+        known: str | None,
+        symbols: Mapping[str, Expression],
     ) -> StoreRequest:
         """A request with everything that the artifact depends on, by name.
 
@@ -139,6 +141,7 @@ class PieceStore:
             bounds: what may be assumed of its sizes, as a text.
             known: a digest of what the capture knows of the piece's sizes, where the compiler may
                 not rely on it; None where the piece's fingerprint has it already.
+            symbols: name of a size by its place -> symbol of the capture.
         """
         factors = {
             **self._shared_factors,
@@ -149,12 +152,11 @@ class PieceStore:
             "backend": self.backend.identity(),
             "custom ops": _custom_ops(unique.representative.graph),
         }
-        places = size_places(unique.representative, self.captured)
         return StoreRequest(
             wanted=wanted,
             factors=factors,
             own_factors=None if known is None else {**factors, KNOWN_OF_SIZES: known},
-            symbols={place.name: symbol for symbol, place in places.items()},
+            symbols=symbols,
         )
 
     def load(self, request: StoreRequest) -> list[MadeCode] | None:
@@ -176,9 +178,14 @@ class PieceStore:
 
     def has(self, request: StoreRequest) -> bool:
         """Whether there is something for a request; quicker than ``answer``."""
-        return self._store is not None and any(
-            self._entry(factors) is not None for factors in request.factor_sets
-        )
+        return self.narrowed(request) is not None
+
+    def narrowed(self, request: StoreRequest) -> StoreRequest | None:
+        """The request by the very factors under which there is something for it; else None."""
+        for factors in request.factor_sets if self._store is not None else ():
+            if self._entry(factors) is not None:
+                return dataclasses.replace(request, factors=factors, own_factors=None)
+        return None
 
     def _entry(self, factors: Mapping[str, str]) -> Entry | None:
         assert self._store is not None
@@ -289,6 +296,16 @@ class PieceStore:
 
 
 _LIST = "artifacts.json"
+
+
+def why_not_kept(artifact: Artifact) -> str:
+    """Why an artifact may not be stored, in words; empty when it may, as far as it shows.
+
+    Args:
+        artifact: as the compile step made it.
+    """
+    is_replaced = artifact.backend == EagerBackend.name and artifact.notes
+    return artifact.notes[0] if is_replaced else ""
 
 
 def _listed(entry: Entry) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -52,7 +52,13 @@ def first_difference(
         sizes = read_sizes(compilation.captured, values)
         size = sizes[dispatch.name] if dispatch is not None else None
         for piece in compilation.pieces:
-            _run_piece(compilation, piece, size, known)
+            run = _runner(compilation, piece, size)
+            try:
+                results = run([known[name] for name in piece.inputs])
+                known.update(zip(piece.outputs, results, strict=True))
+            except Exception as error:  # the uncut graph ran, so this is a difference
+                lines = str(error).strip().splitlines() or ["without a message"]
+                return PieceDifference(piece, f"{type(error).__name__}: {lines[0]}", None)
             found = judge(reference.after[piece.index], _seen(piece, known))
             if not found.is_equal:
                 return PieceDifference(piece, found.problem, found.largest)
@@ -86,17 +92,13 @@ def _copy(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _run_piece(
-    compilation: Compilation, piece: Piece, size: int | None, known: dict[str, Any]
-) -> None:
-    """Runs one piece on the values so far, and adds its own."""
-    arguments = [known[name] for name in piece.inputs]
+def _runner(compilation: Compilation, piece: Piece, size: int | None) -> Callable[[list[Any]], Any]:
+    """What runs one piece: a function of the list of its inputs."""
     if piece.kind is PieceKind.COMPILED:
         assert piece.unique_id is not None
-        results = compilation.compiled.artifact_for(piece.unique_id, size).callable(arguments)
-    else:
-        results = piece.graph_module()(*arguments)
-    known.update(zip(piece.outputs, results, strict=True))
+        return compilation.compiled.artifact_for(piece.unique_id, size).callable
+    module = piece.graph_module()
+    return lambda arguments: module(*arguments)
 
 
 def _seen(piece: Piece, known: Mapping[str, Any]) -> Seen:

@@ -58,11 +58,7 @@ def cut(
     if captured is None:
         variants = config.guard_policy is GuardPolicy.VARIANTS
         take = capture_general if variants else capture
-        captured = step(
-            "capture",
-            (request, config.dynamic_shapes, thread_state(), variants),
-            lambda: take(request, config),
-        )
+        captured = step("capture", capture_reads(request, config), lambda: take(request, config))
     normalised = step("normalise", (captured,), lambda: normalise(captured))
     pieces = step(
         "split", (normalised, config.splitting_ops), lambda: split(normalised, config.splitting_ops)
@@ -74,6 +70,12 @@ def cut(
         (pieces, config.dedupe, dispatch, facts),
         lambda: dedupe(pieces, enabled=config.dedupe, dispatch=dispatch, facts=facts),
     )
+
+
+def capture_reads(request: CaptureRequest, config: CompilationConfig) -> tuple[Any, ...]:
+    """All that step 1 reads."""
+    is_general = config.guard_policy is GuardPolicy.VARIANTS
+    return (request, config.dynamic_shapes, thread_state(), is_general)
 
 
 def compile_and_plan(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +22,12 @@ from explorer.artifacts import (
     UniquePieces,
 )
 from explorer.compilation import Compilation
+from explorer.compilation_store import CompilationStore, Found
 from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError
-from explorer.pipeline import StepRunner, compile_and_plan, cut
+from explorer.pipeline import STEPS, StepRunner, capture_reads, compile_and_plan, cut
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.runtime.uncompiled_model import UncompiledModel
@@ -34,7 +36,9 @@ from explorer.stages.compile_plan import WantedArtifact, plan_compile
 from explorer.stages.piece_compiler import PieceCompiler
 from explorer.stored_answer import StoredAnswer
 from explorer.target import CompileTarget, MakeInputs
-from explorer.watching import watched, watchers_of
+from explorer.watching import show_to, watched, watchers_of
+
+logger = logging.getLogger("explorer")
 
 _T = TypeVar("_T")
 _COUNTS_OF_STEP: Mapping[str, Callable[[Any], Mapping[str, int]]] = {
@@ -113,6 +117,14 @@ class _StepCache:
             return known.result
 
         return run
+
+    def has(self, name: str, reads: tuple[Any, ...]) -> bool:
+        """Whether a step has run with this input."""
+        return any(each.reads == reads for each in self.results.get(name, ()))
+
+    def keep(self, name: str, reads: tuple[Any, ...], result: Any) -> None:
+        """Takes a result that is known without running the step."""
+        self.results.setdefault(name, []).append(_StepResult(reads, result, 0.0))
 
     def forget(self) -> None:
         """Drops every result."""
@@ -264,6 +276,16 @@ class Session:
             compiler = PieceCompiler(unique, config)
             return tuple(compiler.stored(each) for each in plan_compile(unique, config).wanted)
 
+    def stored_whole(self, **changes: Any) -> StoredAnswer:
+        """Whether the whole compilation is stored, and else what changed; nothing is traced.
+
+        Args:
+            changes: as for ``update``.
+        """
+        with self._lock:
+            request, wanted = self._changed(changes)
+            return CompilationStore(request, _config_of_steps(wanted)).answer()
+
     def _cut(self, changes: Mapping[str, Any]) -> tuple[UniquePieces, CompilationConfig]:
         """The groups of pieces under other settings, for a look; the session stays as it is."""
         request, wanted = self._changed(changes)
@@ -321,10 +343,16 @@ class Session:
             ExplorerError: what the steps raise.
         """
         counts = Counts()
+        timings: dict[str, float] = {}
         with self._lock, counters.also_for(counts):
             request, wanted = self._changed(changes)
             config = _config_of_steps(wanted)
-            timings: dict[str, float] = {}
+            stored = CompilationStore(request, config)
+            found = self._load(stored, timings)
+            if found is not None:
+                compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
+                show_to(watchers_of(config, self._name), compilation)
+                return self._now(compilation, request, wanted)
             step = watched(self._cache.timed(timings), watchers_of(config, self._name))
             unique = cut(request, config, step)
         # Not under the lock: a plan for the next edit may be wanted while this compiles.
@@ -339,12 +367,35 @@ class Session:
             )
         if cancel is not None:  # wanted during the last artifact
             cancel.raise_if_cancelled()
+        compilation = Compilation(config, plan, timings, self._name)
+        with counters.also_for(counts):
+            stored.save(compilation)
+        compilation = dataclasses.replace(compilation, counts=grown(counts))
         with self._lock:
-            compilation = Compilation(config, plan, timings, self._name, grown(counts))
-            self._remember(compilation)
-            self._request, self._config = request, wanted
-            self._runner = None
-            return compilation
+            return self._now(compilation, request, wanted)
+
+    def _load(self, stored: CompilationStore, timings: dict[str, float]) -> Found | None:
+        """The stored compilation that fits, where nothing was captured for it in this session."""
+        request, config = stored.request, stored.config
+        if self._cache.has("capture", capture_reads(request, config)):
+            return None
+        started = time.perf_counter()
+        found = stored.find()
+        if found is not None:
+            timings |= _timings_of_a_load(time.perf_counter() - started)
+            self._cache.keep("capture", capture_reads(request, config), found.captured)
+        elif stored.reasons:
+            logger.warning("compiling %s again: %s", self._name, stored.reasons[0])
+        return found
+
+    def _now(
+        self, compilation: Compilation, request: CaptureRequest, config: CompilationConfig
+    ) -> Compilation:
+        """Makes a compilation the latest good one."""
+        self._remember(compilation)
+        self._request, self._config = request, config
+        self._runner = None
+        return compilation
 
     def _remember(self, compilation: Compilation) -> None:
         self._keep_artifacts(compilation)
@@ -385,18 +436,35 @@ class Session:
         compilation = self.compilation
         if self._runner is None:
             request = self._request
-            self._runner = CompiledModel(
-                request,
-                compilation,
-                lambda captured=None: self._recompile(request, compilation, captured),
-            )
+            rebuild = _Rebuild(self, request, compilation)
+            self._runner = CompiledModel(request, compilation, rebuild)
         return self._runner
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the latest good compilation."""
         return self.model()(*args, **kwargs)
 
-    def _recompile(
+    def load_variant(
+        self, request: CaptureRequest, config: CompilationConfig
+    ) -> Compilation | None:
+        """A stored graph of the model, right for a call that no other one fits; None without any.
+
+        Args:
+            request: the call, with dims of size 1 as constants.
+            config: of the compilation that asks.
+        """
+        counts, started = Counts(), time.perf_counter()
+        with counters.also_for(counts):
+            found = CompilationStore(request, config, is_variant=True).find()
+        if found is None:
+            return None
+        timings = _timings_of_a_load(time.perf_counter() - started)
+        compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
+        with self._lock:
+            self._keep_artifacts(compilation)
+        return compilation
+
+    def recompile(
         self,
         request: CaptureRequest,
         before: Compilation,
@@ -423,7 +491,15 @@ class Session:
             plan = compile_and_plan(
                 unique, before.config, step, memory=memory, progress=None, cancel=None
             )
-        compilation = Compilation(before.config, plan, timings, self._name, grown(counts))
+        compilation = Compilation(before.config, plan, timings, self._name)
+        stored = CompilationStore(
+            compilation.captured.request or request,
+            before.config,
+            is_variant=captured is not None,
+        )
+        with counters.also_for(counts):
+            stored.save(compilation)
+        compilation = dataclasses.replace(compilation, counts=grown(counts))
         with self._lock:
             if captured is not None:
                 self._keep_artifacts(compilation)
@@ -431,6 +507,25 @@ class Session:
                 self._remember(compilation)
                 self._cache.forget()  # captures of the model as it was
         return compilation
+
+
+@dataclass(frozen=True)
+class _Rebuild:
+    """Compiles a session's model again, for calls that a compilation does not fit."""
+
+    session: Session
+    request: CaptureRequest
+    before: Compilation
+
+    def __call__(self, captured: CapturedGraph | None = None) -> Compilation:
+        return self.session.recompile(self.request, self.before, captured)
+
+    def stored(self, request: CaptureRequest) -> Compilation | None:
+        return self.session.load_variant(request, self.before.config)
+
+
+def _timings_of_a_load(seconds: float) -> dict[str, float]:
+    return {**dict.fromkeys(STEPS[:-1], 0.0), "load": seconds}
 
 
 def _config_of_steps(config: CompilationConfig) -> CompilationConfig:

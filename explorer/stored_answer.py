@@ -72,7 +72,7 @@ def stored_answer(
         near = [nearest_of(each, factors) for each, factors in others]
         nearest = [each for each in near if each is not None]
     closest = min(nearest, key=lambda each: len(each.changed))
-    name, changed = closest.manifest.label, tuple(map(_for_people, closest.changed))
+    name, changed = closest.manifest.label, tuple(map(for_people, closest.changed))
     if sizes:
         word = "size" if len(sizes) == 1 and sizes[0].isdecimal() else "sizes"
         reason = (
@@ -122,8 +122,8 @@ def _joined(texts: Sequence[str]) -> str:
 _DIGEST = re.compile(r"\b[0-9a-f]{32,}\b")
 
 
-def _for_people(change: ChangedFactor) -> ChangedFactor:
-    """With digests cut short: that they differ is all that they say."""
+def for_people(change: ChangedFactor) -> ChangedFactor:
+    """A factor with digests cut short: that they differ is all that they say."""
     stored, wanted = (
         None if text is None else _DIGEST.sub(lambda found: f"{found[0][:12]}…", text)
         for text in (change.stored, change.wanted)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from explorer.compilation import Compilation
 from explorer.config import CompilationConfig
 from explorer.dump import Dump
 from explorer.pipeline import StepRunner
+from explorer.torch_private import structured_log
 from explorer.trace import StepTrace
 
 _T = TypeVar("_T")
@@ -40,6 +42,26 @@ def watched(runner: StepRunner, watchers: Sequence[StepWatcher]) -> StepRunner:
         return result
 
     return run
+
+
+def show_to(watchers: Sequence[StepWatcher], compilation: Compilation) -> None:
+    """Tells watchers of the steps of a compilation that was loaded whole, if somebody may look.
+
+    The graph and the pieces are read for that.
+    """
+    if compilation.config.debug_dump_path is None and not structured_log.is_listening():
+        return
+    results = {
+        "capture": compilation.captured,
+        "normalise": compilation.normalised,
+        "split": compilation.split,
+        "dedupe": compilation.unique,
+        "compile": compilation.compiled,
+        "plan": compilation.plan,
+    }
+    for name, result in results.items():
+        for watcher in watchers:
+            watcher.done(name, result)
 
 
 def watchers_of(config: CompilationConfig, name: str) -> tuple[StepWatcher, ...]:

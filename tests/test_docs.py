@@ -79,6 +79,53 @@ def test_decorated_model_prints_what_the_page_shows(tmp_path: Path) -> None:
         assert done.stdout.strip() == shown.strip()
 
 
+STORE = ROOT / "docs" / "store.md"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler")
+def test_store_does_what_the_page_shows(tmp_path: Path) -> None:
+    page = STORE.read_text(encoding="utf-8")
+    for name, source in files_of(page).items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join(folders),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "2",  # of the reader's machine
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    commands = commands_of(page)
+    assert len(commands) == 6
+    for command, shown in commands:
+        done = subprocess.run(
+            command,
+            shell=True,  # as the reader types it
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.strip() == shown.strip(), f"{command}\n{done.stderr}"
+        assert done.returncode == int("MISS" in shown)
+
+
+def test_store_page_names_every_factor() -> None:
+    from explorer.piece_store import KIND
+    from explorer.store.artifact_store import open_store
+    from tests.explorer.keeping import session
+
+    session().update()
+    (stored,) = open_store().find(KIND, {})
+    page = STORE.read_text(encoding="utf-8")
+    rows = page.partition("| factor |")[2].partition("\n\n")[0].splitlines()
+    names = [name for row in rows[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert sorted(names) == sorted(stored.factors)
+
+
 def compared(*options: str) -> str:
     """What the comparison prints."""
     command = [sys.executable, str(ROOT / "docs" / "side_by_side" / "compare.py"), *options]

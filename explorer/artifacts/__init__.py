@@ -39,8 +39,9 @@ from explorer.artifacts.guards import (
 )
 from explorer.artifacts.normalised import NormalisedGraph, Rewrite
 from explorer.artifacts.pieces import ComputedSize, Literal, Piece, PieceKind, SplitGraph
-from explorer.artifacts.planned import DispatchEntry, DispatchPlan
+from explorer.artifacts.planned import CallLayout, DispatchEntry, DispatchPlan
 from explorer.artifacts.recorded import RunRecord
+from explorer.artifacts.stitched import StitchedProgram
 from explorer.artifacts.traced import FunctionRole, TracedFunction
 from explorer.artifacts.unique import Difference, UniquePiece, UniquePieces
 
@@ -49,6 +50,7 @@ __all__ = [
     "ArtifactOrigin",
     "AuditStatus",
     "BranchSite",
+    "CallLayout",
     "CapturedGraph",
     "CompiledPieces",
     "ComputedSize",
@@ -85,6 +87,7 @@ __all__ = [
     "Specialization",
     "SpecializationReason",
     "SplitGraph",
+    "StitchedProgram",
     "TracedFunction",
     "UniquePiece",
     "UniquePieces",

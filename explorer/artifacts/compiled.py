@@ -138,6 +138,11 @@ class CompiledPieces:
                 return artifact
         raise KeyError(f"no artifact of piece {unique_id} for sizes {size_range}")
 
+    @property
+    def unique_ids(self) -> tuple[str, ...]:
+        """The groups that have artifacts, in the order of their first one."""
+        return tuple(self._by_unique_id)
+
     @cached_property
     def _by_unique_id(self) -> dict[str, list[Artifact]]:
         groups: dict[str, list[Artifact]] = {}

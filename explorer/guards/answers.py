@@ -15,6 +15,7 @@ from explorer.example_inputs import copied
 from explorer.guards.eager import inputs_at_point, random_state_kept
 from explorer.model_state import ModelState
 from explorer.results import Judgement, Seen, judge, see
+from explorer.stages.graphs import module_of
 
 LARGEST_ANSWERED_SIZE = 8192
 """At larger sizes nothing is run: eager attention needs gigabytes there."""
@@ -28,9 +29,9 @@ def answer_of_graph(captured: CapturedGraph, sizes: Mapping[str, int]) -> Answer
         sizes: name of a size or of an int argument -> value.
     """
     raw = captured.raw
-    if raw.graph_module is None:
+    if raw.is_empty:
         return Answer(sizes, AnswerKind.NOT_KNOWN, "the graph runs no operation")
-    bound = raw.bind(raw.graph_module.forward)
+    bound = raw.bind(module_of(captured.graph).forward)
     first = () if raw.receiver is None else (raw.receiver,)
     return answer_of(captured, lambda *args, **kwargs: bound(*first, *args, **kwargs), sizes)
 

@@ -6,6 +6,8 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from explorer.bisect import CACHED
+from explorer.comparison import Outcome
 from explorer.report.wording import clean, counted, place_text
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ _BLAME = {
     "piecewise, eager": "The uncut graph is right and the pieces are not: the cut is the cause. "
     "Please report it.",
 }
+_LOADED = (
+    "The pieces are right compiled afresh and wrong loaded from the artifact store: what is "
+    "stored, or how it is loaded, is the cause. `explorer cache clear` removes what is stored; "
+    "where it differs again after that, please report it. StoreConfig(enabled=False) goes without "
+    "the store."
+)
+_NOT_LOADED = (
+    "The pieces are right compiled afresh, and the artifact store does not hand all of them out. "
+    "`explorer cache why` says which are not there and what changed."
+)
 _BACKEND = (
     "The pieces are right uncompiled and wrong compiled: the backend is the cause. The piece above "
     "is the one to report; backend='eager' runs it without compiling."
@@ -36,19 +48,32 @@ def as_text(found: Bisection) -> str:
         lines += _rung_lines(rung, width)
     first = found.first
     if first is None:
-        return "\n".join([*lines, "", "Every step gives eager's result."])
+        compared = " that was compared" if any(each.skipped for each in found.rungs) else ""
+        return "\n".join([*lines, "", f"Every step{compared} gives eager's result."])
     lines += ["", f"First step that differs: {first.name}."]
-    return "\n".join([*lines, *textwrap.wrap(_BLAME.get(first.name, _BACKEND), _WIDTH)])
+    return "\n".join([*lines, *textwrap.wrap(_blame(first), _WIDTH)])
+
+
+def _blame(first: Rung) -> str:
+    if first.name != CACHED:
+        return _BLAME.get(first.name, _BACKEND)
+    is_wrong = any(check.outcome is Outcome.DIFFERENT for check in first.checks)
+    return _LOADED if is_wrong else _NOT_LOADED
 
 
 def _rung_lines(rung: Rung, width: int) -> list[str]:
-    mark = "ok " if rung.is_good else "NOT"
+    mark = "-- " if rung.skipped else "ok " if rung.is_good else "NOT"
     head = f"  {mark}  {rung.name:<{width}}  {_outcome(rung)}"
     indent = " " * (width + 9)
     lines = textwrap.wrap(head, _WIDTH, subsequent_indent=indent)
-    if rung.piece is not None:
+    for text in (_piece_text(rung), clean(rung.note)):
         lines += textwrap.wrap(
-            _piece_text(rung), _WIDTH, initial_indent=indent, subsequent_indent=indent
+            text,
+            _WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,  # a path is copied
+            break_long_words=False,
         )
     return lines
 
@@ -56,6 +81,8 @@ def _rung_lines(rung: Rung, width: int) -> list[str]:
 def _outcome(rung: Rung) -> str:
     if rung.failure:
         return f"cannot be made: {clean(rung.failure)}"
+    if rung.skipped:
+        return f"nothing is stored: {clean(rung.skipped)}"
     bad = rung.first_bad
     if bad is None:
         largest = max((check.largest or 0.0 for check in rung.checks), default=0.0)
@@ -69,7 +96,8 @@ def _outcome(rung: Rung) -> str:
 
 
 def _piece_text(rung: Rung) -> str:
-    assert rung.piece is not None
+    if rung.piece is None:
+        return ""
     piece = rung.piece.piece
     unique = f", unique {piece.unique_id}" if piece.unique_id else ""
     place = f", {place_text(piece.source_lines[0])}" if piece.source_lines else ""
@@ -81,7 +109,10 @@ def _number(value: float) -> str:
 
 
 def as_json(found: Bisection) -> dict[str, Any]:
-    """Plain data: ``name equal first rungs``; a difference that is not finite is null."""
+    """Plain data: ``name equal first rungs``.
+
+    A difference that is not finite is null, and so is ``equal`` of a step that was skipped.
+    """
     return {
         "name": found.name,
         "equal": found.first is None,
@@ -94,8 +125,10 @@ def _rung_json(rung: Rung) -> dict[str, Any]:
     piece = rung.piece
     return {
         "name": rung.name,
-        "equal": rung.is_good,
+        "equal": None if rung.skipped else rung.is_good,
         "failure": rung.failure or None,
+        "skipped": rung.skipped or None,
+        "note": rung.note or None,
         "checks": [
             {
                 "sizes": dict(check.sizes),

@@ -6,12 +6,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.artifacts import DispatchEntry, Piece, PieceKind, SplitGraph, UniquePieces
+from explorer.artifacts import (
+    DispatchEntry,
+    Piece,
+    PieceKind,
+    SplitGraph,
+    StitchedProgram,
+    UniquePieces,
+)
 from explorer.errors import PlanError
 from explorer.guards.expression import SCALAR_FUNCTIONS
 from explorer.report.runnable import FileWriter, Sizes, safe_identifier
 from explorer.report.split_source import parent_source
-from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
+from explorer.runtime.stitch import PER_CALL, write_program
 from explorer.stages.graphs import example_value, placeholders
 
 
@@ -82,7 +89,7 @@ def stitching_file(
     Raises:
         PlanError: the function cannot be written, or has a name that the file needs itself.
     """
-    program = write_program(unique, entry.function_name, artifacts=entry.artifacts)
+    program = write_program(unique, entry.function_name)
     clash = HELPERS & {*program.scope, *program.bound_names.values()}
     if clash:
         raise PlanError(f"The model has a value of the name {min(clash)}, which the file needs.")

@@ -105,7 +105,7 @@ class FastCalls:
             special=lambda values: runner.run_special(values, binding),
             before=runner.refuse_overlap if runner.writes_among_several else None,
             bound=bound,
-            returned=len(runner.unique.split.outputs),
+            returned=runner.layout.output_count,
             results=lambda marks: self._results(marks, args, kwargs),
         )
         return write_fast_call(parts, (args, kwargs))

@@ -5,9 +5,21 @@ The plan says which artifact serves which size, and has the program that runs th
 
 from __future__ import annotations
 
-from explorer.artifacts import CompiledPieces, DispatchEntry, DispatchPlan
+from collections.abc import Sequence
+
+from torch import fx
+
+from explorer.artifacts import (
+    CallLayout,
+    CompiledPieces,
+    DispatchEntry,
+    DispatchPlan,
+    UniquePieces,
+)
 from explorer.runtime.stitch import write_program
 from explorer.size_range import SizeRange
+from explorer.stages import effects
+from explorer.stages.graphs import output_node, placeholders
 
 
 def plan_dispatch(compiled: CompiledPieces) -> DispatchPlan:
@@ -16,25 +28,23 @@ def plan_dispatch(compiled: CompiledPieces) -> DispatchPlan:
     Raises:
         PlanError: no stitching function can be written.
     """
-    entries = []
+    rows = rows_of(compiled)
+    names = [each.function_name for each in rows]
+    return DispatchPlan(compiled, rows, _layout(compiled.unique, names))
+
+
+def rows_of(compiled: CompiledPieces) -> tuple[DispatchEntry, ...]:
+    """The rows of the table; reads the artifacts, not the pieces."""
     if compiled.dispatch is None:
-        entries.append(_entry(compiled, None))
-    else:
-        entries += [_entry(compiled, SizeRange(size, size)) for size in compiled.exact_sizes]
-        entries += [_entry(compiled, size_range) for size_range in compiled.ranges]
-    shown = next((e for e in reversed(entries)), None)
-    source = ""
-    if shown is not None:
-        source = write_program(
-            compiled.unique, shown.function_name, artifacts=shown.artifacts
-        ).source
-    return DispatchPlan(compiled, tuple(entries), source)
+        return (_entry(compiled, None),)
+    exact = [_entry(compiled, SizeRange(size, size)) for size in compiled.exact_sizes]
+    return (*exact, *(_entry(compiled, size_range) for size_range in compiled.ranges))
 
 
 def _entry(compiled: CompiledPieces, size_range: SizeRange | None) -> DispatchEntry:
     artifacts = {
-        piece.unique_id: compiled.artifact_for_range(piece.unique_id, size_range)
-        for piece in compiled.unique.unique_pieces
+        unique_id: compiled.artifact_for_range(unique_id, size_range)
+        for unique_id in compiled.unique_ids
     }
     return DispatchEntry(size_range, artifacts, function_name(size_range))
 
@@ -46,3 +56,27 @@ def function_name(size_range: SizeRange | None) -> str:
     if size_range.is_single_size:
         return f"run_{size_range.start}"
     return f"run_{size_range.start}_{size_range.end}"
+
+
+def _layout(unique: UniquePieces, names: Sequence[str]) -> CallLayout:
+    normalised = unique.split.normalised
+    graph = normalised.captured.graph
+    written = effects.written_inputs(graph)
+    return CallLayout(
+        captured=normalised.captured,
+        inputs=normalised.inputs,
+        example_values=normalised.example_values,
+        written=tuple(i for i, node in enumerate(placeholders(graph)) if node in written),
+        returned=_inputs_seen_through_outputs(graph),
+        output_count=len(unique.split.outputs),
+        pieces={piece.name: piece.unique_id for piece in unique.pieces},
+        program=write_program(unique, names[-1] if names else "run", reserved=names),
+    )
+
+
+def _inputs_seen_through_outputs(graph: fx.Graph) -> frozenset[int]:
+    """Positions of inputs that some output shares memory with."""
+    outputs = {effects.storage_of(node) for node in output_node(graph).all_input_nodes} - {None}
+    return frozenset(
+        i for i, node in enumerate(placeholders(graph)) if effects.storage_of(node) in outputs
+    )

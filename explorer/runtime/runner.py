@@ -15,7 +15,13 @@ from typing import Any
 
 import torch
 
-from explorer.artifacts import Artifact, DispatchEntry, PieceKind, RunRecord
+from explorer.artifacts import (
+    Artifact,
+    DispatchEntry,
+    RunRecord,
+    StitchedProgram,
+    UniquePieces,
+)
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig, GuardPolicy, OutOfRange
 from explorer.errors import GuardViolation, InputError, SizeOutOfRange
@@ -24,12 +30,10 @@ from explorer.runtime import accept, predicate
 from explorer.runtime.fast_calls import NOT_SERVED, FastCalls
 from explorer.runtime.plan import function_name
 from explorer.runtime.state_problems import StateProblems
-from explorer.runtime.stitch import PER_CALL, StitchedProgram, write_program
+from explorer.runtime.stitch import PER_CALL, write_program
 from explorer.runtime.violation import state_violation
 from explorer.size_range import SizeRange, interval_text
-from explorer.stages import effects
 from explorer.stages.capture import CaptureRequest
-from explorer.stages.graphs import output_node, placeholders
 from explorer.stages.inputs import bind_arguments, tensor_leaves, user_arguments
 from explorer.stages.piece_compiler import PieceCompiler
 from explorer.torch_private.capture import undecorated
@@ -58,11 +62,11 @@ class Runner:
         self.request = request
         self.compilation = compilation
         self.config: CompilationConfig = compilation.config
-        self.captured = compilation.captured
+        self.layout = compilation.plan.call
+        self.captured = self.layout.captured
         self.raw = self.captured.raw
-        self.is_empty = self.raw.graph_module is None
+        self.is_empty = self.raw.is_empty
         self.recording: RunRecord | None = None
-        self.unique = compilation.unique
         self.dispatch = compilation.compiled.dispatch
         names = self.raw.function.__code__.co_varnames
         self.receiver_name = names[0] if names and self.raw.receiver is not None else ""
@@ -82,6 +86,11 @@ class Runner:
         self._prepare_inputs()
         self._prepare_dispatch()
 
+    @property
+    def unique(self) -> UniquePieces:
+        """The pieces; a plain call does not need them."""
+        return self.compilation.unique
+
     def _prepare_scope(self) -> None:
         function, receiver = self.raw.function, self.raw.receiver
         self.signature = inspect.signature(function, follow_wrapped=False)
@@ -97,8 +106,7 @@ class Runner:
         self._call_tensors = threading.local()
 
     def _prepare_inputs(self) -> None:
-        inputs = self.unique.split.normalised.inputs
-        values = self.unique.split.normalised.example_values
+        inputs, values = self.layout.inputs, self.layout.example_values
         count = len(self.captured.inputs)
         bound = [i for i, each in enumerate(inputs) if each.kind not in PER_CALL and i < count]
         per_call = [i for i, each in enumerate(inputs) if each.kind in PER_CALL]
@@ -111,16 +119,14 @@ class Runner:
         self._accepted_size, self.predicate_source = predicate.write_predicate(
             self.captured, self.dispatch, check_guards=self.checks_sizes
         )
-        written = effects.written_inputs(self.captured.graph)
-        nodes = placeholders(self.captured.graph)
-        self._written = tuple(i for i, node in enumerate(nodes) if node in written)
+        self._written = self.layout.written
         self._tensor_positions = tuple(
             each.position for each in predicate.tensors_of(self.captured)
         )
         weights = [(source, values[i]) for i, source in self.bound_sources]
         self._state = StateProblems(self.captured, self.modules, weights)
         self.writes_among_several = bool(self._written) and len(self._tensor_positions) > 1
-        self._returned = _inputs_seen_through_outputs(self.captured.graph)
+        self._returned = self.layout.returned
 
     def _prepare_dispatch(self) -> None:
         self._rows = list(self.compilation.plan.entries)
@@ -250,21 +256,26 @@ class Runner:
         program_key = (name, extra is not None)
         program = self._programs.get(program_key)
         if program is None:
-            program = self._programs[program_key] = write_program(
-                self.unique, name, artifacts=artifacts, recording=extra is not None
+            program = self._programs[program_key] = (
+                self.layout.program.named(name)
+                if extra is None
+                else write_program(self.unique, name, recording=True)
             )
         bound = dict(zip(self._bound_names, binding.values, strict=True)) | self._constants
-        return program.bind(bound, self._runners(artifacts), extra)
+        return program.bind(bound, self._runners(program, artifacts), extra)
 
-    def _runners(self, artifacts: Mapping[str, Artifact]) -> dict[str, Callable[[list[Any]], Any]]:
+    def _runners(
+        self, program: StitchedProgram, artifacts: Mapping[str, Artifact]
+    ) -> dict[str, Callable[[list[Any]], Any]]:
         runners: dict[str, Callable[[list[Any]], Any]] = {}
-        for piece in self.unique.pieces:
-            if piece.kind is PieceKind.COMPILED:
-                assert piece.unique_id is not None
-                runners[piece.name] = artifacts[piece.unique_id].callable
+        for name in program.called:
+            unique_id = self.layout.pieces[name]
+            if unique_id is not None:
+                runners[name] = artifacts[unique_id].callable
             else:
+                piece = next(each for each in self.unique.pieces if each.name == name)
                 forward = piece.graph_module().forward
-                runners[piece.name] = lambda arguments, forward=forward: forward(*arguments)
+                runners[name] = lambda arguments, forward=forward: forward(*arguments)
         return runners
 
     def _run_recorded(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
@@ -275,9 +286,7 @@ class Runner:
         result = function(*self._take_per_call(values))
         microseconds = (time.perf_counter() - started) * 1e6
         per_piece = tuple((b - a) * 1e6 for a, b in zip(times[::2], times[1::2], strict=True))
-        used = tuple(
-            row.artifacts[piece.unique_id] for piece in self.unique.pieces if piece.unique_id
-        )
+        used = tuple(row.artifacts[each] for each in self.layout.pieces.values() if each)
         assert self.recording is not None
         sizes = accept.read_sizes(self.captured, values)
         self.recording.fill(sizes, row.size_range, self.variant, used, microseconds, per_piece)
@@ -424,11 +433,3 @@ def _getter(positions: list[int]) -> Callable[[Any], tuple[Any, ...]]:
         only = positions[0]
         return lambda values: (values[only],)
     return operator.itemgetter(*positions)
-
-
-def _inputs_seen_through_outputs(graph: Any) -> frozenset[int]:
-    """Positions of inputs that some output shares memory with."""
-    outputs = {effects.storage_of(node) for node in output_node(graph).all_input_nodes} - {None}
-    return frozenset(
-        i for i, node in enumerate(placeholders(graph)) if effects.storage_of(node) in outputs
-    )

@@ -10,22 +10,20 @@ from __future__ import annotations
 import builtins
 import keyword
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import CodeType, FunctionType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import fx
 
 from explorer.artifacts import (
-    Artifact,
     ComputedSize,
     GraphInput,
     InputKind,
     Literal,
     Piece,
     PieceKind,
+    StitchedProgram,
     UniquePieces,
 )
 from explorer.errors import PlanError
@@ -38,50 +36,11 @@ _PLAIN = (bool, int, float, str, type(None))
 _RESERVED = frozenset({"arguments", "clock", "times", *SCALAR_FUNCTIONS, *dir(builtins)})
 
 
-@dataclass(frozen=True, eq=False)
-class StitchedProgram:
-    """Source and code of one stitching function; ``bind`` makes it callable.
-
-    Attributes:
-        source: Python text.
-        code: the compiled text.
-        name: the function's name.
-        scope: constants that the text refers to.
-        bound_names: input name -> name in the text, for inputs that are bound once.
-    """
-
-    source: str
-    code: CodeType
-    name: str
-    scope: Mapping[str, Any]
-    bound_names: Mapping[str, str]
-
-    def bind(
-        self,
-        bound_values: Mapping[str, Any],
-        runners: Mapping[str, Callable[[list[Any]], Any]],
-        extra: Mapping[str, Any] | None = None,
-    ) -> FunctionType:
-        """The function with parameters and pieces in place.
-
-        Args:
-            bound_values: input name -> value.
-            runners: piece name -> function of one list of inputs.
-            extra: further names, for recording.
-        """
-        scope: dict[str, Any] = {**self.scope, **runners, **(extra or {})}
-        scope |= {text: bound_values[name] for name, text in self.bound_names.items()}
-        # The text holds identifiers made here, and numbers and strings by repr: nothing that a user
-        # wrote.
-        exec(self.code, scope)
-        return scope[self.name]
-
-
 def write_program(
     unique: UniquePieces,
     name: str,
     *,
-    artifacts: Mapping[str, Artifact] | None = None,
+    reserved: Iterable[str] = (),
     recording: bool = False,
 ) -> StitchedProgram:
     """Writes the stitching function.
@@ -89,31 +48,31 @@ def write_program(
     Args:
         unique: the pieces.
         name: the function's name.
-        artifacts: unique id -> artifact, for the comments.
+        reserved: names that the text keeps free, so that the function can have one of them.
         recording: whether to take the clock around each piece into a list ``times``.
 
     Raises:
         PlanError: the graph holds something that has no text.
     """
-    writer = _Writer(unique, artifacts or {}, recording, name)
+    writer = _Writer(unique, recording, name, reserved)
     source = writer.write()
-    code = compile(source, f"<stitched {name}>", "exec")
-    return StitchedProgram(source, code, name, writer.scope, writer.bound_names)
+    return StitchedProgram(source, name, writer.scope, writer.bound_names, tuple(writer.called))
 
 
 class _Writer:
     def __init__(
-        self, unique: UniquePieces, artifacts: Mapping[str, Artifact], recording: bool, name: str
+        self, unique: UniquePieces, recording: bool, name: str, reserved: Iterable[str]
     ) -> None:
         self.name = name
         self.unique = unique
         self.split = unique.split
-        self.artifacts = artifacts
         self.recording = recording
+        self.called: list[str] = []
         self.scope: dict[str, Any] = {}
         self.scope_name_of: dict[int, str] = {}
         self.text_of: dict[str, str] = {}
-        self.taken: set[str] = set(_RESERVED) | {name} | {piece.name for piece in unique.pieces}
+        self.taken: set[str] = set(_RESERVED) | {name, *reserved}
+        self.taken |= {piece.name for piece in unique.pieces}
         self.lines: list[str] = []
         self.inputs = self.split.normalised.inputs
         for graph_input in self.inputs:
@@ -190,6 +149,7 @@ class _Writer:
         return f"{piece.name} · compiled {piece.unique_id} · {piece.node_count} nodes{module}"
 
     def _call(self, piece: Piece) -> None:
+        self.called.append(piece.name)
         arguments = ", ".join(self.local(name) for name in piece.inputs)
         dead = [name for name in piece.inputs if self.last_use.get(name) == piece.index]
         targets = ", ".join(self.local(name) for name in piece.outputs)

@@ -42,6 +42,14 @@ class Rebuild(Protocol):
         """Args: the capture to compile, or None to capture first."""
         ...
 
+    def stored(self, request: CaptureRequest) -> Compilation | None:
+        """A stored compilation that is right for a call.
+
+        Args:
+            request: the call, with dims of size 1 as constants.
+        """
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Variant:
@@ -195,15 +203,18 @@ class Variants:
                 self.size_one.forget()  # the model itself has changed
             if len(kept) >= self._config.variants_limit:
                 raise self._limit_reached(args, kwargs)
-            captured = self._captured_for(args, kwargs)
-            runner = self._shared(Runner(captured.request, self._rebuild(captured)))
+            request = request_of_call(self.request, args, kwargs)
+            compilation = self._rebuild.stored(request)
+            if compilation is None:
+                compilation = self._rebuild(self._captured_for(request))
+            runner = self._shared(Runner(compilation.captured.request, compilation))
             runner.recording = self._variants[0].runner.recording
             self._replace(_with_another(kept, runner))
-            logger.info("captured variant %d: %s", len(kept), captured.summary())
+            made = "loaded" if compilation.was_loaded_whole else "captured"
+            logger.info("%s variant %d: %s", made, len(kept), compilation.name)
             return runner
 
-    def _captured_for(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CapturedGraph:
-        request = request_of_call(self.request, args, kwargs)
+    def _captured_for(self, request: CaptureRequest) -> CapturedGraph:
         if request.fixed_dims:
             return self.size_one.special_for_call(request).normalised.captured
         counters.add(captured=1)

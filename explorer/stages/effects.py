@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from explorer.stages.graphs import example_value
-from explorer.torch_private import ops
+from explorer.torch_private import graph_codec, ops
 
 _IN_PLACE_OPERATORS = frozenset(
     {
@@ -126,7 +126,10 @@ def _tensors(values: Iterable[Any]) -> tuple[fx.Node, ...]:
 def storage_of(node: fx.Node) -> int | None:
     """Equal for nodes whose tensors share memory; None for what is no tensor."""
     value = example_value(node)
-    return ops.storage_id(value) if isinstance(value, torch.Tensor) else None
+    if not isinstance(value, torch.Tensor):
+        return None
+    known = node.meta.get(graph_codec.STORAGE)  # of a graph that was read from the store
+    return known if known is not None else ops.storage_id(value)
 
 
 def written_storages(nodes: Iterable[fx.Node]) -> frozenset[int]:

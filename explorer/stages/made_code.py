@@ -5,7 +5,8 @@ MadeCode is what can be kept: with other symbols in its conditions it serves ano
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from explorer.artifacts import (
     GuardRecord,
     Phase,
     Piece,
+    Size,
 )
 from explorer.artifacts.common import Expression
 from explorer.guards.expression import (
@@ -83,6 +85,12 @@ class SizePlace:
         """``input_0_dim_1``: the same in every capture of an equal piece."""
         return f"input_{self.position}" + ("" if self.dim is None else f"_dim_{self.dim}")
 
+    @classmethod
+    def named(cls, name: str) -> SizePlace:
+        """The place that has this name."""
+        _, position, *dim = name.split("_")
+        return cls(int(position), int(dim[-1]) if dim else None)
+
     @property
     def source(self) -> str:
         """The size as Python source over ``inputs``."""
@@ -103,27 +111,49 @@ def size_places(piece: Piece, captured: CapturedGraph) -> dict[Expression, SizeP
     return found
 
 
-def artifact_of(
-    made: MadeCode,
-    piece: Piece,
-    captured: CapturedGraph,
-    wanted: WantedArtifact,
-    origin: ArtifactOrigin,
-) -> Artifact:
-    """The artifact: compiled code where its conditions hold, and what a reader should know of it.
+@dataclass(frozen=True, eq=False)
+class CodeUser:
+    """What of one capture is needed to use code that was made of a piece.
+
+    Attributes:
+        sizes: of the capture.
+        places: where the piece's inputs have its sizes, by symbol.
+        eager: runs the piece's FX graph, where code is right at other sizes only.
+        shares_variants: whether captures with other conditions on the sizes may have the same key.
+    """
+
+    sizes: tuple[Size, ...]
+    places: Mapping[Expression, SizePlace]
+    eager: Callable[[list[Any]], Any]
+    shares_variants: bool
+
+
+def artifacts_of(
+    made: Sequence[MadeCode], wanted: WantedArtifact, user: CodeUser, origin: ArtifactOrigin
+) -> list[Artifact]:
+    """Artifacts for a request: code that runs where its conditions hold, and what to know of it.
 
     Args:
-        made: the code; its conditions are over the capture's symbols.
-        piece: what it was made of.
-        captured: the capture that the piece is from.
+        made: all code for the request; its conditions are over the capture's symbols.
         wanted: the request.
+        user: the capture.
         origin: where the code is from.
     """
-    records = _guard_records(made, captured, wanted)
+    if user.shares_variants and any(each.conditions for each in made):
+        # They are right for this capture's sizes, not for those of every capture with the key; and
+        # all of them, since a part of what was asked for is not found by itself.
+        wanted = dataclasses.replace(wanted, key=wanted.own_key)
+    return [_artifact_of(each, wanted, user, origin) for each in made]
+
+
+def _artifact_of(
+    made: MadeCode, wanted: WantedArtifact, user: CodeUser, origin: ArtifactOrigin
+) -> Artifact:
+    records = _guard_records(made, wanted, user.sizes)
     call, notes = boxed(made.function), [made.note] if made.note else []
     for positions in made.tested:
         tested = [records[position] for position in positions]
-        call = _guarded(piece, captured, call, [each.expression for each in tested])
+        call = _guarded(call, [each.expression for each in tested], user)
         notes.append(
             f"{made.backend} made code that is right only where "
             f"{' and '.join(each.text for each in tested)}; elsewhere the piece runs eagerly"
@@ -147,10 +177,10 @@ def artifact_of(
 
 
 def _guard_records(
-    made: MadeCode, captured: CapturedGraph, wanted: WantedArtifact
+    made: MadeCode, wanted: WantedArtifact, sizes: Sequence[Size]
 ) -> tuple[GuardRecord, ...]:
-    names = {s: size.name for size in captured.sizes for s in size.torch_symbols}
-    labels = {s: size.label for size in captured.sizes for s in size.torch_symbols}
+    names = {symbol: size.name for size in sizes for symbol in size.torch_symbols}
+    labels = {symbol: size.label for size in sizes for symbol in size.torch_symbols}
     return tuple(
         GuardRecord(
             each.expression,
@@ -166,18 +196,14 @@ def _guard_records(
 
 
 def _guarded(
-    piece: Piece,
-    captured: CapturedGraph,
-    compiled: Callable[[list[Any]], Any],
-    conditions: list[Expression],
+    compiled: Callable[[list[Any]], Any], conditions: list[Expression], user: CodeUser
 ) -> Callable[[list[Any]], Any]:
     """Compiled code where the compiler's own conditions hold, the FX graph where they do not.
 
     The conditions are on sizes that pick no range, so no row of the dispatch table can tell them
     apart.
     """
-    eager = boxed(piece.graph_module().forward)
-    holds_for = _written_condition(size_places(piece, captured), conditions)
+    holds_for, eager = _written_condition(user.places, conditions), user.eager
 
     def call(arguments: list[Any]) -> Any:
         return compiled(arguments) if holds_for(arguments) else eager(arguments)

@@ -37,11 +37,11 @@ from explorer.guards.valid import (
 from explorer.piece_store import PieceStore, StoreRequest
 from explorer.size_range import SizeRange
 from explorer.stages import effects
-from explorer.stages.backends import Backend, EagerBackend, resolve_backend
+from explorer.stages.backends import Backend, EagerBackend, boxed, resolve_backend
 from explorer.stages.compile_plan import WantedArtifact, dispatch_size, knows_conditions
 from explorer.stages.dedupe import record_of
 from explorer.stages.graphs import example_value, placeholders
-from explorer.stages.made_code import MadeCode, artifact_of
+from explorer.stages.made_code import CodeUser, MadeCode, artifacts_of, size_places
 from explorer.stages.split import size_symbols
 from explorer.stored_answer import StoredAnswer
 from explorer.torch_private import ops
@@ -60,7 +60,7 @@ class PieceCompiler:
         self.backend = resolve_backend(config)
         self.dispatch = dispatch_size(self.captured, config)
         self.pieces = {each.unique_id: each for each in unique.unique_pieces}
-        self._stored = PieceStore(self.captured, config, self.backend)
+        self._stored = PieceStore(config, self.backend)
 
     def make(
         self,
@@ -114,11 +114,17 @@ class PieceCompiler:
         """Whether the store has something for a request."""
         return self._stored.matters and self._stored.has(self._request(wanted, {}))
 
+    def stored_request(self, wanted: WantedArtifact) -> StoreRequest | None:
+        """A request by the very factors under which the store has something; None without."""
+        return self._stored.narrowed(self._request(wanted, {})) if self._stored.matters else None
+
     def _request(self, wanted: WantedArtifact, fixed: Mapping[str, int]) -> StoreRequest:
         unique = self.pieces[wanted.unique_id]
         bounds = self._bounds_text(unique.representative, wanted.size_range, fixed)
         known = None if knows_conditions(self.config) else self._conditions_of(unique)
-        return self._stored.request(unique, wanted, bounds, known)
+        places = size_places(unique.representative, self.captured)
+        symbols = {place.name: symbol for symbol, place in places.items()}
+        return self._stored.request(unique, wanted, bounds, known, symbols)
 
     def _conditions_of(self, unique: UniquePiece) -> str:
         """What the capture knows of a piece's sizes, as a digest that names no symbol."""
@@ -155,11 +161,13 @@ class PieceCompiler:
     def _artifacts(
         self, piece: Piece, wanted: WantedArtifact, made: Sequence[MadeCode], origin: ArtifactOrigin
     ) -> list[Artifact]:
-        if any(each.conditions for each in made) and not knows_conditions(self.config):
-            # They are right for this capture's sizes, not for those of every capture with the key;
-            # and all of them, since a part of what was asked for is not found by itself.
-            wanted = dataclasses.replace(wanted, key=wanted.own_key)
-        return [artifact_of(each, piece, self.captured, wanted, origin) for each in made]
+        user = CodeUser(
+            sizes=self.captured.sizes,
+            places=size_places(piece, self.captured),
+            eager=boxed(piece.graph_module().forward),
+            shares_variants=not knows_conditions(self.config),
+        )
+        return artifacts_of(made, wanted, user, origin)
 
     def _compile_range(
         self,

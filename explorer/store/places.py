@@ -8,6 +8,7 @@ attributes, items, and the few calls below.
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import sys
 import types
@@ -17,12 +18,15 @@ from typing import Any
 from explorer.store.functions import content, function_in, name_of_function
 
 _ALIAS = "__import_"
+_BUILTINS = "__builtins_dict__"
 _CALLS: Mapping[str, Callable[[Any], Any]] = {
     "type": type,
     "dict": dict,
     "list": list,
     "dict.keys": dict.keys,
 }
+_ITEM_CALLS = ("dict.__getitem__", "list.__getitem__", "tuple.__getitem__")
+"""Dynamo writes them where a class of its own may have another ``__getitem__``."""
 
 
 class NotFound(LookupError):
@@ -97,6 +101,8 @@ class Live:
                 return getattr(self._value(node.value), node.attr)
             case ast.Subscript():
                 return self._value(node.value)[self._value(node.slice)]
+            case ast.Call(args=[owner, key], keywords=[]):
+                return _item(ast.unparse(node.func), self._value(owner), self._value(key))
             case ast.Call(args=[argument], keywords=[]):
                 return self._call(ast.unparse(node.func), self._value(argument))
         raise NotFound(f"{ast.unparse(node)} is no place")
@@ -111,8 +117,55 @@ class Live:
         return _CALLS[name](argument)
 
 
+def globals_of(function: types.FunctionType) -> Any:
+    """What a place calls ``G``, for the text of ``place_text``."""
+    return _Globals(function.__globals__)
+
+
+def place_text(place: str) -> str | None:
+    """A place as Python over ``L`` and ``G``, written anew; None where it has parts of other kinds.
+
+    Args:
+        place: as a capture named it.
+    """
+    try:
+        body = ast.parse(place, mode="eval").body
+    except SyntaxError:
+        return None
+    return ast.unparse(body) if _is_plain(body) else None
+
+
+def _is_plain(node: ast.expr) -> bool:
+    match node:
+        case ast.Constant():
+            return True
+        case ast.Name():
+            return node.id in ("L", "G")
+        case ast.Attribute():
+            return _is_plain(node.value)
+        case ast.Subscript():
+            return _is_plain(node.value) and _is_plain(node.slice)
+        case ast.Call(args=[argument], keywords=[]):
+            return ast.unparse(node.func) in _CALLS and _is_plain(argument)
+        case ast.Call(args=[owner, key], keywords=[]):
+            is_known = ast.unparse(node.func) in _ITEM_CALLS
+            return is_known and _is_plain(owner) and _is_plain(key)
+    return False
+
+
+def _item(name: str, owner: Any, key: Any) -> Any:
+    if name not in _ITEM_CALLS:
+        raise NotFound(f"{name} is not called to find a place")
+    kind = {"dict": dict, "list": list, "tuple": tuple}[name.partition(".")[0]]
+    return kind.__getitem__(owner, key)
+
+
 class _Globals:
-    """Globals by name; a trace adds modules under ``__import_a_dot_b``."""
+    """Globals by name.
+
+    A trace adds modules under ``__import_a_dot_b``, and what is built in under
+    ``__builtins_dict__`` with a number.
+    """
 
     def __init__(self, scope: dict[str, Any]) -> None:
         self._scope = scope
@@ -120,6 +173,8 @@ class _Globals:
     def __getitem__(self, name: str) -> Any:
         if name not in self._scope and name.startswith(_ALIAS):
             return sys.modules[name.removeprefix(_ALIAS).replace("_dot_", ".")]
+        if name not in self._scope and name.startswith(_BUILTINS):
+            return vars(builtins)
         return self._scope[name]
 
 
@@ -199,4 +254,4 @@ def _behind(value: Any, qualname: str) -> types.FunctionType | None:
     return None
 
 
-__all__ = ["Live", "NotFound", "arguments_of", "resolve"]
+__all__ = ["Live", "NotFound", "arguments_of", "globals_of", "place_text", "resolve"]

@@ -95,6 +95,11 @@ class RawCapture:
     output: Any
     functions: tuple[TracedFunction, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model ran no tensor operation."""
+        return self.graph_module is None
+
     def has_side_effects(self) -> bool:
         """Whether a bound call may do more than run the graph and rebuild its output."""
         return any(
@@ -167,6 +172,20 @@ def traced_function(model: Callable[..., Any]) -> tuple[FunctionType, Any]:
     return convert_frame.get_traced_fn(undecorated(model))
 
 
+def start_of(
+    model: Callable[..., Any], invariants: Callable[..., Any] | None
+) -> tuple[FunctionType, Any]:
+    """``traced_function``, with checks on the arguments called first where there are any.
+
+    Raises:
+        RuntimeError: ``model`` is no module, function or method.
+    """
+    function, receiver = traced_function(model)
+    if invariants is None:
+        return function, receiver
+    return with_invariants(function, receiver, invariants), receiver
+
+
 def undecorated(model: Callable[..., Any]) -> Callable[..., Any]:
     """What calls of a decorated module come to: its ``forward``, or the ``__call__`` of its class.
 
@@ -208,9 +227,7 @@ def trace(
     """
     recording = Recording() if recording is None else recording
     values: list[RawValueGuard] = []
-    function, receiver = traced_function(model)
-    if invariants is not None:
-        function = with_invariants(function, receiver, invariants)
+    function, receiver = start_of(model, invariants)
     start = function if receiver is None else MethodType(function, receiver)
     names_before = set(function.__globals__)
     calls = TracedCalls()
@@ -358,6 +375,7 @@ __all__ = [
     "mark_backed",
     "mark_unbacked",
     "replace_symbols",
+    "start_of",
     "symbol_sources",
     "trace",
     "traced_function",

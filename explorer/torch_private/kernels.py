@@ -147,19 +147,24 @@ def _kernels_from(kernels: Mapping[str, bytes]) -> Iterator[None]:
         key = kernel_key(argument_types, source)
         if key not in kernels:
             raise NoKernelError(f"the machine code of kernel {key[:12]} is not there")
-        return _loaded(key, kernels[key])
+        return _loaded(kernels[key])
 
     with patch.object(AsyncCompile, "cpp_pybinding", cpp_pybinding):
         yield
 
 
-def _loaded(key: str, content: bytes) -> Callable[..., Any]:
-    """The function in a shared object; one that is loaded already is taken again."""
+def _loaded(content: bytes) -> Callable[..., Any]:
+    """The function in a shared object; one with the same bytes that is loaded already is taken.
+
+    By its bytes and not by its kernel's key: two files may say to be the same kernel, and when one
+    of them is wrong it must not matter which was loaded first.
+    """
+    name = hashlib.sha256(content).hexdigest()
     with _LOCK:
-        if key not in _LOADED:
-            path = Path(_folder().name) / f"{key}.so"
+        if name not in _LOADED:
+            path = Path(_folder().name) / f"{name}.so"
             path.write_bytes(content)
-            module = CppPythonBindingsCodeCache._load_library_inner(str(path), f"piecewise_{key}")
+            module = CppPythonBindingsCodeCache._load_library_inner(str(path), f"piecewise_{name}")
             path.unlink()  # it stays loaded
-            _LOADED[key] = getattr(module, CppPythonBindingsCodeCache.entry_function)
-        return _LOADED[key]
+            _LOADED[name] = getattr(module, CppPythonBindingsCodeCache.entry_function)
+        return _LOADED[name]

@@ -47,6 +47,11 @@ class StateGuards:
         self._root = manager.root
         self.check: Callable[[Scope], bool] = manager.check
 
+    @property
+    def root(self) -> Any:
+        """Torch's own manager of all guards."""
+        return self._root
+
     def explain(self, scope: Scope) -> str:
         """The first test that fails, in torch's words."""
         return _failing(self._manager.check_verbose(scope))
@@ -65,11 +70,12 @@ class StateGuards:
 def _node(manager: Any) -> GuardNode:
     tests = tuple(type(each).__name__ for each in manager.get_leaf_guards())
     return GuardNode(
-        manager.get_source(), tests, tuple(_node(child) for child in _children(manager))
+        manager.get_source(), tests, tuple(_node(child) for child in children_of(manager))
     )
 
 
-def _children(manager: Any) -> Iterator[Any]:
+def children_of(manager: Any) -> Iterator[Any]:
+    """The managers of values that are reached through the one of this manager."""
     yield from manager.get_child_managers()
     pairs = getattr(manager, "get_key_value_managers", dict)()
     for pair in pairs.values():
@@ -120,4 +126,4 @@ def _failing(info: Any) -> str:
     return str(parts[0]) if parts else "a guard that torch does not name"
 
 
-__all__ = ["GuardNode", "Scope", "StateGuards", "state_guards"]
+__all__ = ["GuardNode", "Scope", "StateGuards", "children_of", "state_guards"]

@@ -5,7 +5,8 @@ trace runs: the list of code objects that torch keeps lacks functions that raise
 whose defaults and closure a code object ran with.
 
 Private names used (torch 2.13.0): ``torch._dynamo.symbolic_convert.InliningInstructionTranslator``
-with its ``__init__`` and the attribute ``funcvar``, and of that ``source.name`` and ``fn``.
+with its ``__init__`` and the attribute ``funcvar``, and of that ``source.name`` and ``fn``;
+``invoke_and_store_as_constant`` of ``torch._dynamo.variables.functions`` and ``nn_module``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from unittest.mock import patch
 
 from torch import fx
 from torch._dynamo.symbolic_convert import InliningInstructionTranslator
+from torch._dynamo.variables import functions as dynamo_functions
+from torch._dynamo.variables import nn_module as dynamo_modules
 
 from explorer.artifacts.traced import FunctionRole, TracedFunction
 from explorer.store.code_text import Part
-from explorer.store.functions import is_library, name_of_function
+from explorer.store.functions import function_in, is_library, name_of_function
 from explorer.store.places import Live, NotFound, resolve
 from explorer.store.source_digest import (
     SCHEMA_OF,
@@ -48,27 +51,36 @@ class TracedCalls:
 
     Attributes:
         calls: for each its code, Dynamo's own object for it, and that one's source or None.
+        constants: functions that ran instead, and whose results became constants of the graph.
     """
 
     calls: list[tuple[CodeType, Any, Any]] = field(default_factory=list)
+    constants: list[Any] = field(default_factory=list)
 
 
 @contextlib.contextmanager
 def noticed(found: TracedCalls) -> Iterator[None]:
     """Inside, the functions that this thread's traces look into are added to ``found``."""
-    original, owner, calls = (
-        InliningInstructionTranslator.__init__,
-        threading.get_ident(),
-        found.calls,
-    )
+    original, owner = InliningInstructionTranslator.__init__, threading.get_ident()
+    store_as_constant = dynamo_functions.invoke_and_store_as_constant
 
     def __init__(self: Any, parent: Any, code: CodeType, *args: Any, **kwargs: Any) -> None:
         original(self, parent, code, *args, **kwargs)
         if threading.get_ident() == owner:
             variable = self.funcvar
-            calls.append((code, variable, variable.source))
+            found.calls.append((code, variable, variable.source))
 
-    with patch.object(InliningInstructionTranslator, "__init__", __init__):
+    def invoke_and_store_as_constant(tx: Any, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == owner:
+            found.constants.append(fn)
+        return store_as_constant(tx, fn, *args, **kwargs)
+
+    name = "invoke_and_store_as_constant"
+    with (
+        patch.object(InliningInstructionTranslator, "__init__", __init__),
+        patch.object(dynamo_functions, name, invoke_and_store_as_constant),
+        patch.object(dynamo_modules, name, invoke_and_store_as_constant),
+    ):
         yield
 
 
@@ -87,7 +99,7 @@ def traced_functions(
         guards: what the trace tested of values; members of an Enum and classes are tested for being
             the same object, which no record of values can say.
     """
-    inlined = (*_inlined(calls, live), *_behind_graph(graph_module))
+    inlined = (*_inlined(calls, live), *_constants(calls), *_behind_graph(graph_module))
     functions = (live.root, *(each.function for each in inlined))
     names = method_names(name_of_function(each)[1] for each in functions)
     more = (own_methods(live.receiver, names), *_values(guards, live))
@@ -123,6 +135,19 @@ def _inlined(calls: TracedCalls, live: Live) -> Iterator[Found]:
     for number, function in functions.items():
         if function is not live.root:
             yield from _found(function, tuple(places[number]), live, reached)
+
+
+def _constants(calls: TracedCalls) -> Iterator[Found]:
+    """Functions whose results are in the graph, and which may have another result next time."""
+    for value in calls.constants:
+        try:
+            function = function_in(value)
+        except LookupError:  # an operator of Python's, of constants
+            continue
+        module, qualname = name_of_function(function)
+        if not is_library(module):
+            what = f"the result of {qualname}, a constant of the graph,"
+            yield Found(function, FunctionRole.FAKE, unknown=(what,))
 
 
 def _function_of(variable: Any, code: CodeType) -> FunctionType | None:

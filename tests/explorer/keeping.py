@@ -1,4 +1,4 @@
-"""A backend whose results can be kept, and sessions on it."""
+"""Backends whose results can be kept, and sessions on one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from explorer import CompilationConfig, Session
+from explorer.torch_private import graph_codec
 from tests.explorer.comparing import filled
 
 
@@ -48,20 +49,20 @@ def session(backend: Any = None, function: Any = tripled, **changes: Any) -> Ses
     return Session(function, (filled(6, 3),), config=config.replace(**changes))
 
 
-class SourceKeeping:
-    """A backend that runs the graph, and keeps it as the Python source of what it does.
+class GraphKeeping:
+    """Runs the graph of a piece, kept as what ``graph_codec`` writes.
 
     Attributes:
-        loads: how often it made a function of what was kept.
+        loads: how many artifacts were loaded.
     """
 
-    name = "source keeping"
+    name = "graph keeping"
 
     def __init__(self) -> None:
         self.loads = 0
 
     def identity(self) -> str:
-        return "1"
+        return self.name
 
     def compile(
         self, graph: fx.GraphModule, example_inputs: Any, *, size_range: Any, options: Any
@@ -69,10 +70,8 @@ class SourceKeeping:
         return graph.forward
 
     def serialize(self, function: Any) -> bytes:
-        return function.__self__.code.encode()
+        return graph_codec.dump(function.__self__)
 
     def deserialize(self, content: bytes) -> Callable[..., Any]:
         self.loads += 1
-        scope: dict[str, Any] = {"torch": torch}
-        exec(content.decode(), scope)
-        return lambda *arguments: scope["forward"](None, *arguments)
+        return graph_codec.load(content).forward

@@ -19,7 +19,7 @@ from torch import distributed, fx
 from explorer import CompilationConfig, Progress, Session, StoreConfig
 from explorer.environment import environment_factors
 from tests.explorer.comparing import filled
-from tests.explorer.keeping import SourceKeeping
+from tests.explorer.keeping import GraphKeeping
 
 SECONDS = 60  # after which a rank that waits for the other one gives up
 SIZES = (2, 5, 8, 9, 40)
@@ -29,7 +29,7 @@ def model(x: torch.Tensor) -> torch.Tensor:
     return (x * 3).relu() + x.shape[0]
 
 
-class Meeting(SourceKeeping):
+class Meeting(GraphKeeping):
     """Notes each compile in a file; the first one goes on when the other rank waits for it."""
 
     def __init__(self, folder: Path, *, dies: bool) -> None:

@@ -39,12 +39,12 @@ class Spoiling:
         count = sum(node.op == "call_function" for node in graph.graph.nodes)
 
         def run(*arguments: Any) -> Any:
-            return tuple(_spoilt(each) for each in graph(*arguments))
+            return tuple(spoilt(each) for each in graph(*arguments))
 
         return run if count == self.calls else graph.forward
 
 
-def _spoilt(value: Any) -> Any:
+def spoilt(value: Any) -> Any:
     return value * 1.01 if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 

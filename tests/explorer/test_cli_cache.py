@@ -33,17 +33,19 @@ def root(tmp_path: Path) -> Path:
 def test_ls(root: Path, capsys: Printed) -> None:
     assert main(["cache", "ls", "--root", str(root)]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert sorted(line.split("  ")[-1] for line in out[:2]) == ["A 1–8", "A 9–64"]
-    assert out[2].startswith("2 entries, ")
-    assert out[2].endswith(f"in {root}")
+    labels = sorted(line.split("  ")[-1] for line in out[:3])
+    assert labels == ["A 1–8", "A 9–64", "function, 2 artifacts"]
+    assert out[3].startswith("3 entries, ")
+    assert out[3].endswith(f"in {root}")
     assert main(["cache", "ls", "--json", "--root", str(root)]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert {each["factors"]["size range"] for each in listed} == {"1–8", "9–64"}
+    assert {each["factors"].get("size range") for each in listed} == {"1–8", "9–64", None}
+    assert {each["kind"] for each in listed} == {"piece", "compilation"}
 
 
 def test_verify(root: Path, capsys: Printed) -> None:
     assert main(["cache", "verify", "--root", str(root)]) == 0
-    assert "2 entries that can be trusted; all are whole" in capsys.readouterr().out
+    assert "3 entries that can be trusted; all are whole" in capsys.readouterr().out
     blob = next(each for each in sorted((root / "entries").iterdir())[0].iterdir())
     blob.chmod(0o600)
     blob.write_bytes(b"something else")
@@ -55,7 +57,7 @@ def test_prune_and_clear(root: Path, capsys: Printed) -> None:
     assert main(["cache", "prune", "--max-bytes", "2G", "--root", str(root)]) == 0
     assert capsys.readouterr().out.startswith("removed 0 entries")
     assert main(["cache", "clear", "--root", str(root)]) == 0
-    assert capsys.readouterr().out.startswith("removed 2 entries")
+    assert capsys.readouterr().out.startswith("removed 3 entries")
     assert main(["cache", "ls", "--root", str(root)]) == 0
     assert capsys.readouterr().out.startswith("0 entries")
 
@@ -94,14 +96,18 @@ def changed():
 
 def test_why(root: Path, capsys: Printed) -> None:
     assert main(["cache", "why", TARGET, "--root", str(root)]) == 0
-    assert "2 of 2 artifacts are there" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("hit   the whole compilation\nhit   A 1–8\n")
+    assert "2 of 2 artifacts are there" in out
     other = TARGET.replace("kept", "changed")
     assert main(["cache", "why", other, "--root", str(root)]) == 1
     out = capsys.readouterr().out
+    assert out.startswith("MISS  the whole compilation\n      the nearest entry is function, 2 ")
     assert "MISS  A 1–8\n      the nearest entry is A 1–8; what changed:\n" in out
     assert "      backend: stored 1, now 2\n" in out
     assert main(["cache", "why", other, "--json", "--root", str(root)]) == 1
-    first = json.loads(capsys.readouterr().out)[0]
+    whole, first, _ = json.loads(capsys.readouterr().out)
+    assert whole["artifact"] == "the whole compilation"
     assert first["changed"] == [{"factor": "backend", "stored": "1", "now": "2"}]
 
 
@@ -117,6 +123,10 @@ def test_why_for_other_sizes(root: Path, capsys: Printed) -> None:
     target = TARGET.replace("kept", "longer")
     assert main(["cache", "why", target, "--root", str(root)]) == 1
     assert capsys.readouterr().out == (
+        "MISS  the whole compilation\n"
+        "      the nearest entry is function, 2 artifacts; what changed:\n"
+        "      config.compile_ranges_endpoints: stored (8,), now (8, 64)\n"
+        "      config.max_size: stored 64, now 128\n"
         "hit   A 1–8\n"
         "hit   A 9–64\n"
         "MISS  A 65–128\n"
@@ -124,7 +134,7 @@ def test_why_for_other_sizes(root: Path, capsys: Printed) -> None:
         "2 of 3 artifacts are there\n"
     )
     assert main(["cache", "why", target, "--json", "--root", str(root)]) == 1
-    missing = json.loads(capsys.readouterr().out)[2]
+    missing = json.loads(capsys.readouterr().out)[3]
     assert missing["other_sizes"] == ["1–8", "9–64"]
 
 

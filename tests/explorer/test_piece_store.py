@@ -98,12 +98,13 @@ def test_another_program_is_a_miss() -> None:
 def test_another_machine_or_process_is_a_miss(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    from explorer import piece_store
+    from explorer import compilation_key, piece_store
 
     session().update()
     here = piece_store.environment_factors()
     assert here[name] != value
-    monkeypatch.setattr(piece_store, "environment_factors", lambda: {**here, name: value})
+    for module in (piece_store, compilation_key):
+        monkeypatch.setattr(module, "environment_factors", lambda: {**here, name: value})
     with counters.expect(compiled=1, loaded=0):
         session().update()
 
@@ -111,12 +112,13 @@ def test_another_machine_or_process_is_a_miss(
 def test_without_a_compiler_the_machine_code_is_there_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from explorer import piece_store
+    from explorer import compilation_key, piece_store
 
     session().update()
     here = piece_store.environment_factors()
-    monkeypatch.setattr(piece_store, "environment_factors", lambda: {**here, "compiler": "none"})
-    with counters.expect(compiled=0, loaded=1):
+    for module in (piece_store, compilation_key):
+        monkeypatch.setattr(module, "environment_factors", lambda: {**here, "compiler": "none"})
+    with counters.expect(compiled=0, loaded=1, compilations_loaded=1):
         session().update()
 
 
@@ -224,8 +226,9 @@ def test_a_backend_that_cannot_save_keeps_nothing() -> None:
 
 def test_a_damaged_entry_is_made_again(store_of_the_test: Path) -> None:
     session().update()
-    (entry,) = (store_of_the_test / "entries").iterdir()
-    for blob in entry.iterdir():
+    entries = list((store_of_the_test / "entries").iterdir())
+    assert len(entries) == 2  # a piece and the whole
+    for blob in (blob for entry in entries for blob in entry.iterdir()):
         content = bytearray(blob.read_bytes())
         content[len(content) // 2] ^= 1
         blob.chmod(0o600)
@@ -263,7 +266,9 @@ def test_a_failed_save_does_not_fail_the_compile(caplog: pytest.LogCaptureFixtur
 
 def test_entries_say_what_they_are() -> None:
     session().update()
-    (stored,) = open_store(StoreConfig().root).ls()
+    found = open_store(StoreConfig().root).ls()
+    assert {each.manifest.kind for each in found} == {"piece", "compilation"}
+    (stored,) = (each for each in found if each.manifest.kind == "piece")
     assert stored.manifest.label == "A 1–64"
     assert {"torch", "python", "cpu instructions", "piece", "size range", "backend"} <= set(
         stored.manifest.factors

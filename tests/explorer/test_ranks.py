@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from explorer.piece_store import KIND
 from explorer.store.artifact_store import open_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ def test_two_ranks_compile_each_piece_once(tmp_path: Path) -> None:
     assert (counts["compiled"], counts["saved"], counts["loaded"]) == (4, 4, 4)
     pairs = zip(found[0]["origins"], found[1]["origins"], strict=True)
     assert all({first, second} == {"compiled", "store"} for first, second in pairs)
-    assert len(open_store(tmp_path / "store").ls()) == 4
+    assert len(open_store(tmp_path / "store").find(KIND, {})) == 4
     assert found[0]["environment"] == found[1]["environment"]
 
 
@@ -60,4 +61,4 @@ def test_a_rank_that_dies_while_it_compiles_stops_nobody(tmp_path: Path) -> None
     assert survivor["equal"] == [True] * 5
     assert survivor["origins"] == ["compiled"] * 4
     assert sorted(compiles(tmp_path).values()) == [1, 1, 1, 2]  # the first one, by both
-    assert len(open_store(tmp_path / "store").ls()) == 4
+    assert len(open_store(tmp_path / "store").find(KIND, {})) == 4

@@ -23,10 +23,10 @@ from explorer import (
 from explorer.piece_store import KIND
 from explorer.store.artifact_store import open_store
 from tests.explorer.comparing import filled
-from tests.explorer.keeping import SourceKeeping
+from tests.explorer.keeping import GraphKeeping
 
 
-class Conditional(SourceKeeping):
+class Conditional(GraphKeeping):
     """Code that is right only where a condition has the answer that it had at the compile."""
 
     def __init__(self, condition: Callable[..., Any]) -> None:
@@ -40,25 +40,22 @@ class Conditional(SourceKeeping):
     def compile(
         self, graph: fx.GraphModule, example_inputs: Any, *, size_range: Any, options: Any
     ) -> Callable[..., Any]:
-        return self._right_where(self.answer(example_inputs), graph.forward, graph.code)
+        return self._right_where(self.answer(example_inputs), graph.forward)
 
-    def _right_where(
-        self, expected: bool, forward: Callable[..., Any], source: str
-    ) -> Callable[..., Any]:
+    def _right_where(self, expected: bool, forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(*inputs: Any) -> Any:
             outputs = forward(*inputs)
             is_right = self.answer(inputs) == expected
             return outputs if is_right else tuple(output * 99 for output in outputs)
 
-        run.kept = json.dumps([expected, source])  # type: ignore[attr-defined]
+        run.kept = bytes([expected]) + GraphKeeping.serialize(self, forward)  # type: ignore[attr-defined]
         return run
 
     def serialize(self, function: Any) -> bytes:
-        return function.kept.encode()
+        return function.kept
 
     def deserialize(self, content: bytes) -> Callable[..., Any]:
-        expected, source = json.loads(content)
-        return self._right_where(expected, super().deserialize(source.encode()), source)
+        return self._right_where(bool(content[0]), super().deserialize(content[1:]))
 
 
 def doubled(x: torch.Tensor) -> torch.Tensor:
@@ -120,17 +117,21 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "pieces"])
 @pytest.mark.parametrize("policy", ["check", "drop", "variants"])
 @pytest.mark.parametrize(("condition", "model", "sizes", "ranges"), CASES)
 def test_what_is_right_under_conditions_is_loaded_with_them(
-    condition: Any, model: Any, sizes: Any, ranges: list[str] | None, policy: str
+    condition: Any, model: Any, sizes: Any, ranges: list[str] | None, policy: str, is_whole: bool
 ) -> None:
     made = session(condition, model, guard_policy=policy)
     assert_equal_to_eager(made, model, sizes)
     assert any(each.guards for each in made.compilation.artifacts)
     if ranges is not None:
         assert [str(each.size_range) for each in made.compilation.artifacts] == ranges
-    loaded = session(condition, model, guard_policy=policy)
+    changes = {} if is_whole else {"variants_limit": 5}  # a factor of the whole alone
+    loaded = session(condition, model, guard_policy=policy, **changes)
+    with counters.expect(compiled=0, captured=int(not is_whole)):
+        loaded.update()
     with counters.expect(compiled=0):
         assert_equal_to_eager(loaded, model, sizes)
     assert told(loaded.compilation.artifacts) == told(made.compilation.artifacts)
@@ -158,7 +159,7 @@ def test_conditions_are_told_in_the_words_of_the_capture_that_loads_them() -> No
     assert [each.guards for each in first] == [("(m % 4) == 1",)]
     assert [each.guards for each in again] == [("(rows % 4) == 1",)]
     assert again[0].notes == (
-        "source keeping made code that is right only where (rows % 4) == 1; elsewhere the piece "
+        "graph keeping made code that is right only where (rows % 4) == 1; elsewhere the piece "
         "runs eagerly",
     )
     assert again[0].guard_records[0].sources == ("z.size(0)",)
