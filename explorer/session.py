@@ -22,7 +22,8 @@ from explorer.artifacts import (
     UniquePieces,
 )
 from explorer.compilation import Compilation
-from explorer.compilation_store import CompilationStore, Found
+from explorer.compilation_entry import Found
+from explorer.compilation_store import CompilationStore
 from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
 from explorer.diff import CompilationDiff, compare
