@@ -297,7 +297,7 @@ def captured_of(
 
     Args:
         view: what ``view_blobs`` wrote.
-        known: the fields that belong to a process.
+        known: the fields that belong to a process, each a value or a ``Once`` that makes it.
         load: name of a blob -> what is in it.
     """
     later = Once(lambda: load("later"))
@@ -324,7 +324,7 @@ def plan_of(
         view: what ``view_blobs`` wrote.
         captured: step 1.
         artifacts: in their order.
-        values: the value of each input of the stitching function.
+        values: the value of each input of the stitching function, or a ``Once`` that makes them.
         scope: what the stitching function refers to.
         config: how the graph is cut.
     """
@@ -333,12 +333,14 @@ def plan_of(
         {"artifacts": artifacts, **view["compiled"]},
         {"unique": Once(lambda: _unique(captured, config, view["fingerprints"]))},
     )
-    call = CallLayout(
-        captured=captured,
-        example_values=values,
-        program=StitchedProgram(**view["program"], scope=scope),
+    known = {
+        "captured": captured,
+        "program": StitchedProgram(**view["program"], scope=scope),
         **{name: view[name] for name in _OF_CALL},
-    )
+    }
+    later = {"example_values": values} if isinstance(values, Once) else {}
+    given = {} if later else {"example_values": values}
+    call = deferred(CallLayout, {**known, **given}, later)
     return DispatchPlan(compiled, rows_of(compiled), call)
 
 

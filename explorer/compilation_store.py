@@ -23,6 +23,7 @@ from explorer.piece_store import PieceStore, StoredAnswer, for_people
 from explorer.stages.backends import KeepingBackend, resolve_backend
 from explorer.stages.capture import CaptureRequest
 from explorer.store.artifact_store import open_store
+from explorer.store.entry import Entry
 from explorer.store.manifest import Manifest
 from explorer.store.places import NotFound
 from explorer.torch_private.graph_codec import NotWritableError
@@ -90,30 +91,34 @@ class CompilationStore:
         """The newest stored compilation that fits, or None; ``reasons`` then says what changed."""
         if self._store is None:
             return None
-        factors = self._factors
-        open_ones = {ROOT, *(["compiler"] if factors["compiler"] == NO_COMPILER else [])}
-        others = {name: text for name, text in factors.items() if name not in open_ones}
-        near = self._store.find(self._kind, others)
-        here = [each for each in near if each.factors[ROOT] == factors[ROOT]]
-        for manifest in here[:_MOST_CANDIDATES]:
+        for manifest in self._candidates():
             found = self._try(manifest, Reading.found)
             if found is not None:
                 counters.add(compilations_loaded=1)
                 return found
+        return None
+
+    def _candidates(self) -> tuple[Manifest, ...]:
+        """What may fit, the newest first; where only the traced function differs, a reason."""
+        assert self._store is not None
+        factors = self._factors
+        open_ones = {ROOT, *(["compiler"] if factors["compiler"] == NO_COMPILER else [])}
+        others = {name: text for name, text in factors.items() if name not in open_ones}
+        near = self._store.find(self._kind, others)
+        here = tuple(each for each in near if each.factors[ROOT] == factors[ROOT])
         if not here and near:
             self.reasons.append(f"the code of {factors[ROOT].partition(' ')[0]} changed")
-        return None
+        return here[:_MOST_CANDIDATES]
 
     def answer(self) -> StoredAnswer:
         """Whether ``find`` would find something, and else why not; no artifact is loaded."""
         if self._store is None:
             reason = f"the backend {self._backend.name!r} keeps nothing, or the store is off"
             return StoredAnswer(LABEL, False, None, (), reason)
-        factors = self._factors
-        for manifest in self._store.find(KIND, factors)[:_MOST_CANDIDATES]:
+        for manifest in self._candidates():
             if self._try(manifest, Reading.fits):
                 return StoredAnswer(LABEL, True, manifest.label, (), "")
-        nearest = self._store.nearest(KIND, factors)
+        nearest = self._store.nearest(self._kind, self._factors)
         if self.reasons or nearest is None:
             reason = "; ".join(dict.fromkeys(self.reasons)) or "no compilation is stored"
             return StoredAnswer(LABEL, False, nearest and nearest.manifest.label, (), reason)
@@ -141,6 +146,15 @@ class CompilationStore:
             self.reasons.append(str(misfit))
         except Exception as error:  # bytes that an older torch wrote, say
             self._store.reject(entry, f"it cannot be read ({type(error).__name__}: {error})")
+        return None
+
+    def entry(self) -> Entry | None:
+        """The entry that ``find`` would read."""
+        if self._store is None:
+            return None
+        for manifest in self._candidates():
+            if self._try(manifest, Reading.fits):
+                return self._store.get(manifest.kind, manifest.factors)
         return None
 
     # ---------------------------------------------------------------------------------------- save
