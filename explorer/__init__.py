@@ -58,9 +58,10 @@ from explorer.errors import (
 from explorer.intermediate_tensors import IntermediateTensors
 from explorer.layer_name import LayerName
 from explorer.passes import FunctionPass, GraphPass, PassSequence
+from explorer.planned_compilation import PlannedCompilation
 from explorer.progress import CancelToken, Progress
 from explorer.runtime.compiled_model import CompiledModel
-from explorer.session import PlannedCompilation, Session, compile_model
+from explorer.session import Session, compile_model
 from explorer.size_range import SizeRange
 from explorer.skipping import skip_compiled
 from explorer.stages.backends import Backend

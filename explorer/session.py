@@ -11,140 +11,39 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
     CapturedGraph,
-    PieceKind,
-    SkippedRange,
     UniquePieces,
 )
 from explorer.compilation import Compilation
-from explorer.compilation_store import CompilationStore, Found
+from explorer.compilation_entry import Found
+from explorer.compilation_store import CompilationStore
 from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
 from explorer.diff import CompilationDiff, compare
-from explorer.errors import ConfigError
-from explorer.pipeline import STEPS, StepRunner, capture_reads, compile_and_plan, cut
+from explorer.errors import ConfigError, StoreMiss
+from explorer.pipeline import STEPS, capture_reads, compile_and_plan, cut
+from explorer.planned_compilation import PlannedCompilation
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.runtime.uncompiled_model import UncompiledModel
+from explorer.session_file import open_file, write_session
 from explorer.stages.capture import CaptureRequest
-from explorer.stages.compile_plan import WantedArtifact, plan_compile
+from explorer.stages.compile_plan import plan_compile
 from explorer.stages.piece_compiler import PieceCompiler
+from explorer.step_cache import StepCache
 from explorer.stored_answer import StoredAnswer
 from explorer.target import CompileTarget, MakeInputs
 from explorer.watching import show_to, watched, watchers_of
 
 logger = logging.getLogger("explorer")
 
-_T = TypeVar("_T")
-_COUNTS_OF_STEP: Mapping[str, Callable[[Any], Mapping[str, int]]] = {
-    "capture": lambda captured: {"captured": 1, "graphs_seen": 1},
-    "normalise": lambda normalised: {"normalised": 1},
-    "split": lambda split: {
-        "split": 1,
-        "pieces_seen": len(split.pieces),
-        "compiled_pieces_seen": sum(each.kind is PieceKind.COMPILED for each in split.pieces),
-    },
-    "dedupe": lambda unique: {"deduped": 1},
-}
 _REQUEST_FIELDS = ("dynamic_arg_dims", "mark_unbacked_dims")
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedCompilation:
-    """What an update would do.
-
-    Attributes:
-        config: the configuration that it is for.
-        unique: the new split and its groups.
-        to_compile: artifacts that a backend would make.
-        to_reuse: artifacts that are there already.
-        skipped: ranges without a valid size.
-        estimated_seconds: wall seconds for ``to_compile``, from the session's own compiles; None
-            without any.
-    """
-
-    config: CompilationConfig
-    unique: UniquePieces
-    to_compile: tuple[WantedArtifact, ...]
-    to_reuse: tuple[WantedArtifact, ...]
-    skipped: tuple[SkippedRange, ...]
-    estimated_seconds: float | None
-
-    def summary(self) -> str:
-        """One line: pieces, groups, artifacts to reuse and to compile."""
-        total = len(self.to_compile) + len(self.to_reuse)
-        seconds = (
-            "" if self.estimated_seconds is None else f" (about {self.estimated_seconds:.0f} s)"
-        )
-        return (
-            f"{len(self.unique.pieces)} pieces, {len(self.unique.unique_pieces)} unique compiled, "
-            f"{total} artifacts: {len(self.to_reuse)} reused, {len(self.to_compile)} to "
-            f"compile{seconds}"
-        )
-
-
-@dataclass
-class _StepResult:
-    reads: tuple[Any, ...]
-    result: Any
-    unclaimed_seconds: float
-
-
-class _StepCache:
-    """Results of steps, found again by all that the step read."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.results: dict[str, list[_StepResult]] = {}
-
-    def timed(self, seconds: dict[str, float], *, is_plan: bool = False) -> StepRunner:
-        """A runner that notes the wall seconds of each step.
-
-        0.0 for a result from an earlier update. A step that ran for a plan counts in the first
-        update that takes its result.
-        """
-
-        def run(name: str, reads: tuple[Any, ...], step: Callable[[], _T]) -> _T:
-            known = self._known(name, reads, step)
-            seconds[name] = known.unclaimed_seconds
-            if not is_plan:
-                known.unclaimed_seconds = 0.0
-            return known.result
-
-        return run
-
-    def has(self, name: str, reads: tuple[Any, ...]) -> bool:
-        """Whether a step has run with this input."""
-        return any(each.reads == reads for each in self.results.get(name, ()))
-
-    def keep(self, name: str, reads: tuple[Any, ...], result: Any) -> None:
-        """Takes a result that is known without running the step."""
-        self.results.setdefault(name, []).append(_StepResult(reads, result, 0.0))
-
-    def forget(self) -> None:
-        """Drops every result."""
-        self.results.clear()
-
-    def _known(self, name: str, reads: tuple[Any, ...], step: Callable[[], Any]) -> _StepResult:
-        counts = _COUNTS_OF_STEP.get(name)
-        kept = self.results.setdefault(name, [])
-        if counts is not None:
-            for before in kept:
-                if before.reads == reads:
-                    return before
-        started = time.perf_counter()
-        found = _StepResult(reads, step(), 0.0)
-        found.unclaimed_seconds = time.perf_counter() - started
-        if counts is not None:
-            counters.add(**counts(found.result))
-            kept.append(found)
-            del kept[: -self.limit]
-        return found
 
 
 class Session:
@@ -208,12 +107,13 @@ class Session:
         counters.add(models_seen=1)
         self._requests: list[CaptureRequest] = [self._request]
         self._name = name or type(model).__name__
-        self._cache = _StepCache(history_limit)
+        self._cache = StepCache(history_limit)
         self._memory: dict[str, Sequence[Artifact]] = {}
         self._history: list[Compilation] = []
         self._history_limit = history_limit
         self._runner: CompiledModel | None = None
         self._lock = threading.RLock()
+        self._refusal = ""  # why the latest compilation can only be looked at
 
     # -------------------------------------------------------------------------------------- looking
 
@@ -394,7 +294,7 @@ class Session:
         """Makes a compilation the latest good one."""
         self._remember(compilation)
         self._request, self._config = request, config
-        self._runner = None
+        self._runner, self._refusal = None, ""
         return compilation
 
     def _remember(self, compilation: Compilation) -> None:
@@ -422,13 +322,91 @@ class Session:
         self._requests.append(wanted)
         return wanted, config
 
+    # ------------------------------------------------------------------------------------ as a file
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the latest good compilation into one file, without the model's weights.
+
+        ``Session.load`` opens it: here, and on another machine of the same kind.
+
+        Args:
+            path: of the file; one that is there is replaced.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            ConfigError: the configuration holds an object that cannot be written.
+            StoreError: the file cannot be written.
+        """
+        target = Path(path)
+        compilation = self.compilation
+        reason = write_session(target, compilation, self._request, _config_of_steps(self._config))
+        if reason:
+            logger.warning("%s can be looked at where it is opened, not run: %s", target, reason)
+        return target
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        model: Callable[..., Any] | None = None,
+        example_inputs: tuple[Any, ...] = (),
+        *,
+        root: str | Path | None = None,
+        trust: bool = False,
+        **request: Any,
+    ) -> Session:
+        """Opens a file that ``save`` wrote.
+
+        Without a model its compilation can be looked at. With the model, and the example that it
+        was compiled for, it runs, if this machine and the model's code are as they were; else
+        ``run`` raises ``StoreMiss``, which says what differs, and ``update`` compiles anew.
+
+        Args:
+            path: of the file.
+            model: the model, with weights of its own.
+            example_inputs: positional arguments of the call that was compiled for.
+            root: of the store that takes the artifacts; None takes the user's own.
+            trust: whether to open what another user, or another machine, wrote. Code in the file
+                runs then.
+            request: what else ``Session`` takes of a call: ``example_kwargs``,
+                ``dynamic_arg_dims``, ``mark_unbacked_dims``, ``make_inputs``, ``shape_invariants``.
+
+        Raises:
+            StoreError: it is no such file, is damaged, or was written by somebody else.
+        """
+        saved = open_file(Path(path), root=None if root is None else Path(root), trust=trust)
+        if model is None:
+            session = cls(_no_model, (), config=saved.config)
+            reason = "Only views were opened: give Session.load the model and its example inputs."
+        else:
+            session = cls(model, example_inputs, config=saved.config, **request)
+            saved.keep()
+            answer = session.stored_whole()
+            if answer.is_hit:
+                session.update()
+                return session
+            why = saved.differences() or answer.reason
+            reason = f"The compilation in {path} does not fit: {why}. update() compiles anew."
+        compilation = saved.compilation(reason)
+        session._name = compilation.name
+        session._history.append(compilation)
+        session._refusal = reason
+        return session
+
     # -------------------------------------------------------------------------------------- running
 
     def model(self) -> CompiledModel:
         """The latest good compilation as something to call.
 
         In the modes NONE and STOCK_TORCH_COMPILE it is the model as it is, or ``torch.compile``'s.
+
+        Raises:
+            StoreMiss: the compilation was read from a file and can only be looked at.
         """
+        if self._refusal:
+            raise StoreMiss(self._refusal)
         if not self._config.mode.captures:
             if self._runner is None:
                 self._runner = UncompiledModel(self._request, self._config)
@@ -479,7 +457,7 @@ class Session:
             before: the compilation that asked.
             captured: another graph of the same model; None captures the request.
         """
-        step = _StepCache(self._history_limit).timed(timings := {})
+        step = StepCache(self._history_limit).timed(timings := {})
         step = watched(step, watchers_of(before.config, self._name))
         counts = Counts()
         with counters.also_for(counts):
@@ -522,6 +500,10 @@ class _Rebuild:
 
     def stored(self, request: CaptureRequest) -> Compilation | None:
         return self.session.load_variant(request, self.before.config)
+
+
+def _no_model(*args: Any, **kwargs: Any) -> Any:
+    raise StoreMiss("Only views were opened: give Session.load the model and its example inputs.")
 
 
 def _timings_of_a_load(seconds: float) -> dict[str, float]:

@@ -170,20 +170,36 @@ def decoded(raw: bytes, secret: bytes, key: str) -> Manifest:
     Raises:
         DamagedEntry: it is not one that this user's processes wrote for that key.
     """
+    if not is_sealed(raw, secret):
+        raise DamagedEntry("its manifest is damaged or was written by another user")
+    manifest = parsed(raw)
+    if manifest.key != key:
+        raise DamagedEntry("its manifest belongs to another entry")
+    return manifest
+
+
+def is_sealed(raw: bytes, secret: bytes) -> bool:
+    """Whether the seal of a manifest is of this secret."""
     text, start, end = raw.rpartition(_SEAL_START)
     seal = end.removesuffix(_SEAL_END)
-    if not start or len(end) == len(seal) or not hmac.compare_digest(seal, _seal(text, secret)):
-        raise DamagedEntry("its manifest is damaged or was written by another user")
+    is_whole = bool(start) and len(end) != len(seal)
+    return is_whole and hmac.compare_digest(seal, _seal(text, secret))
+
+
+def parsed(raw: bytes) -> Manifest:
+    """The manifest in a text whose seal was looked at, or whose writer is trusted.
+
+    Raises:
+        DamagedEntry: it is no manifest.
+    """
+    text = raw.rpartition(_SEAL_START)[0]
     try:
         content = json.loads(text + b"\n}")
     except (ValueError, RecursionError) as error:
         raise DamagedEntry("its manifest is not JSON") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DamagedEntry("its manifest has an unknown format")
-    manifest = _manifest(content)
-    if manifest.key != key:
-        raise DamagedEntry("its manifest belongs to another entry")
-    return manifest
+    return _manifest(content)
 
 
 def _manifest(content: dict[str, Any]) -> Manifest:

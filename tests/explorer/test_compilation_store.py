@@ -539,7 +539,7 @@ def test_a_dump_is_written_of_what_was_loaded(tmp_path: Path) -> None:
     assert len(names[0]) == len(names[1])
 
 
-# ----------------------------------------------------------------------------------------- variants
+# ---------------------------------------------------------------------------------------- variants
 
 VARIANTS = {"guard_policy": GuardPolicy.VARIANTS}
 

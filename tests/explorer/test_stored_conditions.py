@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +140,16 @@ def test_what_is_right_under_conditions_is_loaded_with_them(
     with counters.expect(compiled=0, loaded=0):  # and is in memory then
         loaded.update(variants_limit=3)
     assert_equal_to_eager(loaded, model, sizes)
+
+
+def test_a_file_of_a_session_has_them_too(tmp_path: Path) -> None:
+    made = session(leaves_one, joined)
+    path = made.save(tmp_path / "joined.compiled")
+    with counters.expect(captured=0, compiled=0, compilations_loaded=1):
+        again = Session.load(path, joined, (filled(6, 3), filled(9, 3)), root=tmp_path / "second")
+        loaded = again.compilation
+    assert_equal_to_eager(again, joined, BOTH)
+    assert told(loaded.artifacts) == told(made.compilation.artifacts)
 
 
 def leaves_one(n: Any, m: Any) -> Any:
