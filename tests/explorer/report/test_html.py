@@ -106,7 +106,9 @@ def every_text_hostile(compilation: Compilation) -> Compilation:
     )
     compiled = dataclasses.replace(compiled, unique=unique, artifacts=artifacts, notes=(HOSTILE,))
     source = f"# </code></pre><script>{HOSTILE}</script>"
-    plan = dataclasses.replace(compilation.plan, compiled=compiled, stitching_source=source)
+    program = dataclasses.replace(compilation.plan.call.program, source=source)
+    call = dataclasses.replace(compilation.plan.call, captured=captured, program=program)
+    plan = dataclasses.replace(compilation.plan, compiled=compiled, call=call)
     return dataclasses.replace(compilation, plan=plan, name=HOSTILE)
 
 
