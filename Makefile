@@ -21,7 +21,7 @@ help:
 	@echo "make test-full     these and the slow ones"
 	@echo "make test-browser  the tests in a headless browser"
 	@echo "make notebooks     run every notebook"
-	@echo "make bench         time the stitched call and the compile"
+	@echo "make bench         time the stitched call, the compile and the warm start"
 	@echo "make lab           open JupyterLab on notebooks/"
 	@echo "make lint          formatting and lint, changes nothing"
 	@echo "make types         the type checker"
@@ -59,6 +59,7 @@ bench: setup
 	$(BIN)/python -m tests.benchmarks.guard_audit
 	$(BIN)/python -m tests.benchmarks.guard_recorder
 	$(BIN)/python -m tests.benchmarks.compile_time
+	$(BIN)/python -m tests.benchmarks.warm_start
 
 lab: setup
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks

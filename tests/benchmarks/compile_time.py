@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -30,6 +29,7 @@ import torch
 from explorer import CompilationConfig, Session
 from explorer.target import CompileTarget
 from sample_models import toy_llama
+from tests.benchmarks.processor_time import cpu_seconds
 from tests.benchmarks.reporting import machine_description, markdown_table
 
 MAX_SIZE = 2048
@@ -58,12 +58,6 @@ class Measured:
 
 
 # --------------------------------------------------------------------------- inside a fresh process
-
-
-def cpu_seconds() -> float:
-    """User and system time of this process and of the children that have ended."""
-    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def compile_in_pieces(target: CompileTarget) -> dict[str, float]:
@@ -106,7 +100,9 @@ ROWS: dict[str, Callable[[CompileTarget], dict[str, float]]] = {
 }
 
 
-class _Trivial(torch.nn.Module):
+class TrivialModel(torch.nn.Module):
+    """What ``warm_up`` compiles."""
+
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         return values.cos() + 1.0
 
@@ -117,9 +113,9 @@ def warm_up() -> None:
     It takes the same paths as the rows, so that none of them pays for another's imports.
     """
     values = torch.ones(16, 4)
-    torch.compile(_Trivial(), fullgraph=True)(values)
+    torch.compile(TrivialModel(), fullgraph=True)(values)
     session = Session(
-        _Trivial(),
+        TrivialModel(),
         (values,),
         dynamic_arg_dims={"values": {0: "n"}},
         config=CompilationConfig(max_size=MAX_SIZE),

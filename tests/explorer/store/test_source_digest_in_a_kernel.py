@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_client.manager import start_new_kernel
 
-ROOT = Path(__file__).resolve().parents[3]
-SECONDS = 120
+from tests.explorer.kernels import Kernel
 
 IMPORTS = """
 import json, torch
@@ -42,30 +38,6 @@ before = [TracedFunction.of_plain(each) for each in json.loads({text!r})]
 function, receiver = capture.traced_function(Model())
 print(json.dumps([str(each) for each in changed(before, function, receiver=receiver)]))
 """
-
-
-class Kernel:
-    """A notebook kernel and one client of it."""
-
-    def __init__(self) -> None:
-        self.manager, self.client = start_new_kernel(cwd=str(ROOT), startup_timeout=SECONDS)
-
-    def run(self, cell: str) -> str:
-        """What a cell prints."""
-        printed: list[str] = []
-
-        def take(message: dict[str, Any]) -> None:
-            content = message["content"]
-            if message["msg_type"] == "stream" and content["name"] == "stdout":
-                printed.append(content["text"])
-
-        reply = self.client.execute_interactive(cell, timeout=SECONDS, output_hook=take)
-        assert reply["content"]["status"] == "ok", reply["content"]
-        return "".join(printed)
-
-    def stop(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
 
 
 @pytest.fixture
