@@ -93,7 +93,7 @@ class Variants:
         self._is_outdated = is_outdated
         self._config: CompilationConfig = first.config
         self.size_one = SizeOneCaptures(self._config)
-        self._captures = 1
+        self._captures = 0 if first.compilation.was_loaded_whole else 1
         self._lock = threading.RLock()
         self._now: tuple[tuple[Variant, ...], VariantTable] = ((), VariantTable(request, (), 0))
         self._replace((Variant(self._shared(first), None),))
@@ -116,7 +116,10 @@ class Variants:
 
     @property
     def captures(self) -> int:
-        """How many captures there were, the first one and those at size 1 included."""
+        """How many captures there were, the first one and those at size 1 included.
+
+        What was loaded from the store is none.
+        """
         return self._captures + self.size_one.count
 
     def same_graph_as(self, position: int) -> int | None:
