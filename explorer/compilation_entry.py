@@ -127,8 +127,8 @@ def run_blobs(compilation: Compilation, live: LiveModel) -> tuple[dict[str, byte
     blobs = {
         "functions.json": functions.encode(),
         "wanted.json": json.dumps(wanted).encode(),
-        "guards": graph_codec.dump(guards),
-        "texts": graph_codec.dump(texts),
+        "guards": graph_codec.dump_plain(guards),
+        "texts": graph_codec.dump_plain(texts),
         "run": graph_codec.dump(run),
     }
     return blobs, sha256(functions + repr(guards))
@@ -273,7 +273,9 @@ class Reading:
             op=op_functions,
         )
         if changes:
-            raise NotStorable("; ".join(map(str, changes[:3])))
+            misfit = NotStorable("; ".join(map(str, changes[:3])))
+            misfit.differences = len(changes)
+            raise misfit
 
     def _values(self, inputs: Sequence[GraphInput], given: Mapping[int, Any]) -> tuple[Any, ...]:
         """The value of each input of the stitching function, in this process."""

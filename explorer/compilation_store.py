@@ -53,8 +53,6 @@ class CompilationStore:
         is_variant: whether it is about one more graph of the model, found by what a call needs
             instead of by the example that was captured.
 
-    Attributes:
-        reasons: why the candidates that there were are not used, or the compilation is not stored.
     """
 
     def __init__(
@@ -64,11 +62,16 @@ class CompilationStore:
         self._kind = VARIANT if is_variant else KIND
         self.request = request
         self.config = config
-        self.reasons: list[str] = []
+        self._misfits: list[tuple[int, str]] = []
         backend = resolve_backend(config)
         self._keeps = config.store.enabled and isinstance(backend, KeepingBackend)
         self._store = open_store(config.store.root) if self._keeps else None
         self._backend = backend
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why no candidate is used, or the compilation is not stored, the nearest one's first."""
+        return [text for _, text in sorted(self._misfits, key=lambda each: each[0])]
 
     @functools.cached_property
     def _live(self) -> LiveModel:
@@ -108,7 +111,7 @@ class CompilationStore:
         near = self._store.find(self._kind, others)
         here = tuple(each for each in near if each.factors[ROOT] == factors[ROOT])
         if not here and near:
-            self.reasons.append(f"the code of {factors[ROOT].partition(' ')[0]} changed")
+            self._misfits.append((1, f"the code of {factors[ROOT].partition(' ')[0]} changed"))
         return here[:_MOST_CANDIDATES]
 
     def answer(self) -> StoredAnswer:
@@ -144,7 +147,7 @@ class CompilationStore:
             with without_collections():
                 return read(reading)
         except _CANNOT as misfit:
-            self.reasons.append(str(misfit))
+            self._misfits.append((getattr(misfit, "differences", 1), str(misfit)))
         except Exception as error:  # bytes that an older torch wrote, say
             self._store.reject(entry, f"it cannot be read ({type(error).__name__}: {error})")
         return None
@@ -175,7 +178,7 @@ class CompilationStore:
             blobs, candidate = run_blobs(compilation, self._live)
             blobs |= view_blobs(compilation)
         except _CANNOT as misfit:
-            self.reasons.append(str(misfit))
+            self._misfits.append((1, str(misfit)))
             logger.debug("%s is not stored as a whole: %s", compilation.name, misfit)
             return False
         factors = {**self._factors, CANDIDATE: candidate}

@@ -31,6 +31,9 @@ from explorer.torch_private.stored_guards import (
 )
 
 _CLASS = re.compile(r"<class '([\w.]+)'>")
+_CONTAINS = re.compile(r"(not )?___dict_contains\('(\w+)', ")
+"""The usual form, which takes no parser."""
+
 _DIMS = re.compile(r"size=\[(.*?)\], stride=\[(.*?)\]")
 
 
@@ -98,6 +101,9 @@ def _expression(text: str) -> ast.expr:
 
 def _key_and_side(text: str) -> tuple[Any, bool]:
     """``("forward", False)`` of ``not ___dict_contains('forward', ...)``."""
+    plain = _CONTAINS.match(text)
+    if plain is not None:
+        return plain[2], plain[1] is None
     shown = _CLASS.search(text)
     found = _expression(_CLASS.sub(lambda each: repr(each[1]), text))
     is_wanted = True

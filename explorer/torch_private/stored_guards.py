@@ -32,7 +32,13 @@ ATTRIBUTE, ITEM, POSITION, KEY = "attribute", "item", "position", "key"
 
 
 class NotStorable(Exception):
-    """Something about a capture has no form that another process could check."""
+    """Something about a capture has no form that another process could check, or does not fit it.
+
+    Attributes:
+        differences: how many things do not fit.
+    """
+
+    differences = 1
 
 
 @dataclass(frozen=True)

@@ -132,13 +132,13 @@ def measure(row: Row, layers: int, repeat: int, folders: Folders) -> Cell:
     return Cell(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure_all(layers: int, repeats: int) -> Cells:
+def measure_all(rows: Sequence[Row], layers: int, repeats: int) -> Cells:
     """The cold rows once, because they fill the folders; then the warm ones, interleaved."""
-    cells: Cells = {row: [] for row in ROWS}
+    cells: Cells = {row: [] for row in rows}
     with tempfile.TemporaryDirectory(prefix="warm_start_") as name:
         folders = Folders(Path(name))
-        rounds = [(0, row) for row in ROWS if row.state == COLD]
-        rounds += [(n, row) for n in range(repeats) for row in ROWS if row.state != COLD]
+        rounds = [(0, row) for row in rows if row.state == COLD]
+        rounds += [(n, row) for n in range(repeats) for row in rows if row.state != COLD]
         for repeat, row in rounds:
             cells[row].append(measure(row, layers, repeat, folders))
             say(f"{repeat + 1}/{repeats} · {row.label}: {cells[row][-1].seconds:.2f}")
@@ -163,7 +163,7 @@ def seconds_text(seconds: float | None) -> str:
 
 def report(cells: Mapping[Row, Sequence[Cell]]) -> str:
     """Processor seconds of each row, medians of its processes."""
-    unit = median_seconds(cells[UNIT])
+    unit = median_seconds(cells[UNIT]) if UNIT in cells else None
     header = (
         "CPU s",
         "compile",
@@ -188,7 +188,7 @@ def report(cells: Mapping[Row, Sequence[Cell]]) -> str:
                 seconds_text(median_seconds(found)),
                 seconds_text(min(both)),
                 seconds_text(max(both)),
-                f"{median_seconds(found) / unit:.3f}",
+                "-" if unit is None else f"{median_seconds(found) / unit:.3f}",
                 seconds_text(median(found, lambda cell: cell.late_imports)),
                 seconds_text(median(found, lambda cell: cell.import_torch)),
                 seconds_text(median(found, lambda cell: cell.import_compilers)),
@@ -235,8 +235,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--layers", type=int, default=TARGET_LAYERS, help="decoder layers")
     parser.add_argument("--repeats", type=int, default=3, help="processes of each warm row")
+    parser.add_argument(
+        "--ours", action="store_true", help="leave out the rows of torch.compile, and the ratios"
+    )
     options = parser.parse_args()
-    cells = measure_all(options.layers, options.repeats)
+    rows = tuple(row for row in ROWS if not options.ours or row.way in (PIECEWISE, NAMED))
+    cells = measure_all(rows, options.layers, options.repeats)
     print(machine_description())
     print(
         f"toy llama, {options.layers} layers, first call with 16 tokens, no_grad, one thread; "

@@ -350,6 +350,18 @@ def test_an_edit_is_noticed_and_named(
     check(loaded(back, filled(6, 4)), back, filled(5, 4))
 
 
+def test_the_nearest_one_says_what_changed(
+    module: Callable[..., types.ModuleType], caplog: pytest.LogCaptureFixture
+) -> None:
+    compiled(seeded(module().Net), filled(6, 4))
+    other = HELPER.replace("SCALE = 2", "SCALE = 3").replace("+ 1\n\ndef", "+ 2\n\ndef")
+    other = other.replace("torch.sin", "torch.tan").replace("self.linear(x)", "self.linear(x * 2)")
+    compiled(seeded(module(other).Net), filled(6, 4))
+    with caplog.at_level(logging.WARNING, logger="explorer"):
+        compiled(seeded(module(HELPER.replace("SCALE = 2", "SCALE = 5")).Net), filled(6, 4))
+    assert caplog.messages[-1].endswith("act of module_of_the_test: global SCALE 2 -> 5")
+
+
 @pytest.mark.parametrize(
     "text",
     [

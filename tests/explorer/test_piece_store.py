@@ -289,12 +289,11 @@ config = CompilationConfig(
 session = Session(
     target.model, target.example_inputs, dynamic_arg_dims=target.dynamic_arg_dims, config=config
 )
-worst = 0.0
 with torch.no_grad():
     for size in (16, 3, 1, 100):
         args, _ = target.make_inputs({"n": size})
-        worst = max(worst, float((session.run(*args) - target.model(*args)).abs().max()))
-print(json.dumps({**session.compilation.counts, "worst": worst}))
+        torch.testing.assert_close(session.run(*args), target.model(*args))
+print(json.dumps(dict(session.compilation.counts)))
 """
 
 
@@ -319,10 +318,8 @@ def test_new_process_without_a_compiler_compiles_nothing(tmp_path: Path) -> None
     loaded = run_program(root, tmp_path / "second", PATH="/nonexistent")
     assert "compiled" not in loaded
     assert loaded["loaded"] == 3
-    assert max(made["worst"], loaded["worst"]) < 1e-4
     root.rename(tmp_path / "moved")
     moved = run_program(tmp_path / "moved", tmp_path / "third", PATH="/nonexistent")
     assert "compiled" not in moved
     other = run_program(tmp_path / "moved", tmp_path / "first", ATEN_CPU_CAPABILITY="avx2")
     assert "loaded" not in other  # another instruction set
-    assert other["worst"] < 1e-4
