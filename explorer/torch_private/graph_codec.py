@@ -118,23 +118,23 @@ class _Pickler(pickle.Pickler):
         """The parts of a value, or None for what pickle does itself."""
         if type(obj) in _PLAIN_TYPES:  # most of what there is
             return None
+        return self._of_graph(obj) or self._of_value(obj) or _of_op(obj)
+
+    def _of_graph(self, obj: Any) -> Any:
         if isinstance(obj, fx.Node):
             return ("node", self._positions[obj])
         if isinstance(obj, fx.Graph):
             return ("graph", self._nodes(obj))
         if isinstance(obj, fx.GraphModule):
             return ("module", self._module(obj))
+        return None
+
+    def _of_value(self, obj: Any) -> Any:
         if type(obj).__name__ in _SYMBOLIC and hasattr(obj, "node"):
             self.environments[obj.node.shape_env] = None
             return ("size", type(obj).__name__, obj.node.expr, obj.node._hint)
         if isinstance(obj, FakeTensor):
             return ("tensor", *self._tensor(obj))
-        if isinstance(obj, OpOverload):
-            return ("op", *_op_names(obj), obj._overloadname)
-        if isinstance(obj, OpOverloadPacket):
-            return ("op", *_op_names(obj), None)
-        if isinstance(obj, HigherOrderOperator):
-            return ("op", "higher_order", obj.name(), None)
         if isinstance(obj, FakeScriptObject):
             real = object.__getattribute__(obj, "real_obj")
             return ("stand-in", obj.script_class_name, real)
@@ -187,6 +187,16 @@ def _attribute(module: Any, name: str) -> Any:
     for part in name.split("."):
         module = getattr(module, part)
     return module
+
+
+def _of_op(obj: Any) -> Any:
+    if isinstance(obj, OpOverload):
+        return ("op", *_op_names(obj), obj._overloadname)
+    if isinstance(obj, OpOverloadPacket):
+        return ("op", *_op_names(obj), None)
+    if isinstance(obj, HigherOrderOperator):
+        return ("op", "higher_order", obj.name(), None)
+    return None
 
 
 def _op_names(op: Any) -> tuple[str, str]:
