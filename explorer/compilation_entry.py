@@ -8,6 +8,7 @@ belong to it; these are entries of their own.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ from explorer.stages.compile_plan import WantedArtifact, knows_conditions, plan_
 from explorer.stages.made_code import CodeUser, SizePlace, artifacts_of
 from explorer.stages.piece_compiler import PieceCompiler
 from explorer.store.code_text import sha256
+from explorer.store.places import NotFound
 from explorer.store.source_changes import changed
 from explorer.store.source_digest import names_alone
 from explorer.torch_private import graph_codec
@@ -114,6 +116,7 @@ def run_blobs(compilation: Compilation, live: LiveModel) -> tuple[dict[str, byte
     for each in captured.functions:
         if each.unknown:
             raise NotStorable(f"nothing is known of {', '.join(each.unknown)} in {each}")
+    _refuse_lost_inputs(captured, live)
     wanted = _wanted(compilation)
     guards, texts = written_guards(
         captured.raw.state, live.function, live.scope, _traced(captured.functions)
@@ -132,6 +135,16 @@ def run_blobs(compilation: Compilation, live: LiveModel) -> tuple[dict[str, byte
         "run": graph_codec.dump(run),
     }
     return blobs, sha256(functions + repr(guards))
+
+
+def _refuse_lost_inputs(captured: CapturedGraph, live: LiveModel) -> None:
+    """Refuses a graph with an input that is not found again at its source."""
+    for each, value in zip(captured.inputs, captured.example_values, strict=True):
+        is_found = each.kind in (InputKind.USER, InputKind.SIZE)
+        with contextlib.suppress(NotFound):
+            is_found = is_found or live.value(each.source) is value
+        if not is_found:
+            raise NotStorable(f"the graph takes {each.path}, which is not found again")
 
 
 def _fields_of(captured: CapturedGraph) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from explorer.config import CompilationConfig
 from explorer.environment import environment_factors
 from explorer.stages.backends import Backend
 from explorer.stages.capture import CaptureRequest, named_dims
+from explorer.store.aliases import shared_places
 from explorer.store.code_text import code_parts
-from explorer.store.functions import name_of_function
+from explorer.store.functions import class_text, name_of_function
 from explorer.store.key import config_factors
 from explorer.store.source_digest import digest_of
 from explorer.store.value_text import Reader, Unread
@@ -44,6 +45,7 @@ def compilation_factors(
     backend: Backend,
     function: FunctionType,
     receiver: Any,
+    arguments: Mapping[str, Any],
     *,
     is_exact: bool = True,
 ) -> dict[str, str]:
@@ -55,6 +57,7 @@ def compilation_factors(
         backend: what compiles it.
         function: the function that a trace begins in.
         receiver: what it is bound to, or None.
+        arguments: of the call, by name.
         is_exact: whether the sizes and values of the call count. Without, a graph says itself for
             which it is right.
 
@@ -72,6 +75,7 @@ def compilation_factors(
         "backend": backend.identity(),
         ROOT: f"{qualname} {code}",
         "modules": _digest(_module_lines(receiver)),
+        "shared objects": _digest(shared_places({"receiver": receiver, **arguments})),
         "example": _digest(_example_lines(request, reader, is_exact=is_exact)),
         "invariants": reader.text(request.invariants, "invariants"),
         "make_inputs": reader.text(request.make_inputs, "make_inputs") if is_exact else "",
@@ -103,7 +107,7 @@ def _module_lines(receiver: Any) -> Iterator[str]:
     paths: dict[int, str] = {}
     for path, module in receiver.named_modules():
         kind = type(module)
-        yield f"{path} {kind.__module__}.{kind.__qualname__} {module.training}"
+        yield f"{path} {class_text(kind)} {module.training}"
         for tables in (module._parameters, module._buffers):
             for name, tensor in tables.items():
                 full = f"{path}.{name}"

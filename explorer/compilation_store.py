@@ -86,6 +86,7 @@ class CompilationStore:
             self._backend,
             live.function,
             live.receiver,
+            live.arguments,
             is_exact=not self.is_variant,
         )
 

@@ -46,6 +46,11 @@ def version_text(module: str) -> str:
     return f"{top} {version}".strip()
 
 
+def class_text(kind: type) -> str:
+    """A class by its name and the names of all classes that it is made of."""
+    return "(".join(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__[:-1])
+
+
 def is_of(value: Any, module: str, name: str) -> bool:
     """Whether its class is one of this name, or below it; for classes that are not imported."""
     return any(k.__name__ == name and k.__module__ == module for k in type(value).__mro__)
@@ -96,6 +101,7 @@ def function_in(value: Any) -> types.FunctionType:
 __all__ = [
     "NOTHING",
     "NameOf",
+    "class_text",
     "content",
     "function_in",
     "is_function",

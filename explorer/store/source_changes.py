@@ -13,11 +13,13 @@ from explorer.store.code_text import Part
 from explorer.store.functions import name_of_function
 from explorer.store.places import Live, NotFound, resolve
 from explorer.store.source_digest import (
+    ENVIRONMENT,
     OWN_METHODS,
     SCHEMA_OF,
     VALUE_AT,
     details_of,
     digest_of,
+    environment_part,
     method_names,
     names_alone,
     own_methods,
@@ -144,6 +146,8 @@ class _Comparison:
                 yield own_methods(self._live.receiver, self._method_names)
             elif name.startswith(VALUE_AT):
                 yield value_at(name.removeprefix(VALUE_AT), self._live)
+            elif name.startswith(ENVIRONMENT):
+                yield environment_part(name.removeprefix(ENVIRONMENT))
             elif name.startswith(SCHEMA_OF):
                 op = name.removeprefix(SCHEMA_OF)
                 try:

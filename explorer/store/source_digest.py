@@ -9,6 +9,7 @@ edit them in place, and by name and version where they are only mentioned.
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ VALUE_AT = "value at "
 
 SCHEMA_OF = "schema of "
 """Begins the name of a detail that says how an op is called; the name of the op follows."""
+
+
+ENVIRONMENT = "environment variable "
+"""Begins the name of a detail of the root: a variable that was read; its name follows."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,16 @@ def value_at(place: str, live: Live) -> Part:
         return f"{VALUE_AT}{place}", "not there"
 
 
+def environment_part(name: str) -> Part:
+    """What an environment variable holds, as one detail of the root; as a digest: it may be secret.
+
+    Args:
+        name: of the variable.
+    """
+    value = os.environ.get(name)
+    return f"{ENVIRONMENT}{name}", "not there" if value is None else sha256(value)[:12]
+
+
 def details_of(
     function: types.FunctionType, role: FunctionRole, traced: frozenset[NameOf]
 ) -> tuple[tuple[Part, ...], tuple[str, ...]]:
@@ -143,12 +158,14 @@ def details_of(
 
 
 __all__ = [
+    "ENVIRONMENT",
     "OWN_METHODS",
     "SCHEMA_OF",
     "VALUE_AT",
     "Found",
     "details_of",
     "digest_of",
+    "environment_part",
     "method_names",
     "names_alone",
     "own_methods",

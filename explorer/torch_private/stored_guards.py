@@ -10,8 +10,10 @@ Private names used (torch 2.13.0): ``torch._C._dispatch_keys``.
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -19,7 +21,7 @@ import torch
 
 from explorer.layer_name import LayerName
 from explorer.store.code_text import code_parts
-from explorer.store.functions import NameOf, is_function, is_module, name_of_function
+from explorer.store.functions import NameOf, class_text, is_function, name_of_function
 from explorer.store.places import Live, NotFound
 from explorer.store.source_digest import digest_of
 from explorer.store.value_text import Reader, Unread
@@ -103,6 +105,10 @@ class Words:
         """
         if type(value) in _PLAIN and value == value:
             return value
+        if isinstance(value, type):
+            return (f"class {class_text(value)}",)
+        if value is hash:  # of a text, it is another number in each process
+            raise NotStorable("the capture depends on hash")
         if isinstance(value, LayerName):  # an input of the graph, so the one that is there now
             return (f"layer name {value.name!r}",)
         if isinstance(value, CodeType):
@@ -112,15 +118,17 @@ class Words:
             text = reader.text(value, "it")
         except Exception as error:  # of an object of the user's
             raise NotStorable(f"a {type(value).__qualname__} cannot be read") from error
-        is_same = isinstance(value, type) or is_function(value) or not _is_own_object(value)
-        if reader.unknown or (kind == "ID_MATCH" and not is_same):
+        if reader.unknown or (kind == "ID_MATCH" and not _is_one_of_its_kind(value)):
             raise NotStorable(f"the capture depends on which {type(value).__qualname__} it is")
         return (text,)
 
 
-def _is_own_object(value: Any) -> bool:
-    """Whether there may be two objects of which the same is said."""
-    return isinstance(value, torch.Tensor | list | dict | set) or is_module(value)
+def _is_one_of_its_kind(value: Any) -> bool:
+    """Whether there are no two objects of which the same is said."""
+    kinds = (types.ModuleType, types.BuiltinFunctionType, types.MethodDescriptorType, Enum)
+    of_torch = type(value).__module__ in ("torch._ops", "torch")
+    is_tensor = isinstance(value, torch.Tensor)
+    return isinstance(value, kinds) or is_function(value) or (of_torch and not is_tensor)
 
 
 class Finder:

@@ -5,13 +5,15 @@ trace runs: the list of code objects that torch keeps lacks functions that raise
 whose defaults and closure a code object ran with.
 
 Private names used (torch 2.13.0): ``torch._dynamo.symbolic_convert.InliningInstructionTranslator``
-with its ``__init__`` and the attribute ``funcvar``, and of that ``source.name`` and ``fn``;
+with its ``__init__`` and the attributes ``symbolic_locals`` and ``funcvar``, and of that
+``source.name`` and ``fn``;
 ``invoke_and_store_as_constant`` of ``torch._dynamo.variables.functions`` and ``nn_module``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ from explorer.store.places import Live, NotFound, resolve
 from explorer.store.source_digest import (
     SCHEMA_OF,
     Found,
+    environment_part,
     method_names,
     own_methods,
     recorded,
@@ -41,6 +44,7 @@ from explorer.torch_private import ops
 from explorer.torch_private.op_functions import op_functions
 from explorer.torch_private.state_guards import GuardNode
 
+_FILES_OF_OS = (os.__file__, "<frozen os>")
 _OF_TORCH = ("G['__builtins_dict__", "G['__import_torch", "__import__('torch')")
 """Begin the places of torch's and Python's own objects."""
 
@@ -52,10 +56,13 @@ class TracedCalls:
     Attributes:
         calls: for each its code, Dynamo's own object for it, and that one's source or None.
         constants: functions that ran instead, and whose results became constants of the graph.
+        environment: names of the environment variables that were read; None among them stands for
+            one that is not known, or for all.
     """
 
     calls: list[tuple[CodeType, Any, Any]] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
+    environment: list[str | None] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -69,6 +76,8 @@ def noticed(found: TracedCalls) -> Iterator[None]:
         if threading.get_ident() == owner:
             variable = self.funcvar
             found.calls.append((code, variable, variable.source))
+            if code.co_filename in _FILES_OF_OS and code.co_qualname.startswith("_Environ."):
+                found.environment.append(_key_read(self.symbolic_locals))
 
     def invoke_and_store_as_constant(tx: Any, fn: Any, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() == owner:
@@ -102,8 +111,14 @@ def traced_functions(
     inlined = (*_inlined(calls, live), *_constants(calls), *_behind_graph(graph_module))
     functions = (live.root, *(each.function for each in inlined))
     names = method_names(name_of_function(each)[1] for each in functions)
-    more = (own_methods(live.receiver, names), *_values(guards, live))
-    root = Found(live.root, places=("root",), more=more)
+    read = dict.fromkeys(calls.environment)
+    more = (
+        own_methods(live.receiver, names),
+        *_values(guards, live),
+        *(environment_part(name) for name in read if name is not None),
+    )
+    unknown = ("the environment variables",) if None in read else ()
+    root = Found(live.root, places=("root",), more=more, unknown=unknown)
     return recorded((root, *inlined))
 
 
@@ -148,6 +163,15 @@ def _constants(calls: TracedCalls) -> Iterator[Found]:
         if not is_library(module):
             what = f"the result of {qualname}, a constant of the graph,"
             yield Found(function, FunctionRole.FAKE, unknown=(what,))
+
+
+def _key_read(arguments: Mapping[str, Any]) -> str | None:
+    """The name of the variable that a method of ``os.environ`` is asked for."""
+    try:
+        key = arguments["key"].as_python_constant()
+    except Exception:  # torch has its own for what is no constant
+        return None
+    return key if isinstance(key, str) else None
 
 
 def _function_of(variable: Any, code: CodeType) -> FunctionType | None:

@@ -380,6 +380,120 @@ def test_what_does_nothing_changes_nothing(
     check(loaded(model, filled(6, 4)), model, filled(5, 4))
 
 
+MANY_WAYS = """
+import dataclasses, enum, functools, os
+import torch
+
+class Kind(enum.Enum):
+    FIRST = 1
+    SECOND = 2
+
+@dataclasses.dataclass
+class Settings:
+    shift: float = 1.0
+    kind: Kind = Kind.FIRST
+
+class Marker:
+    pass
+
+class Base(torch.nn.Module):
+    factor = 2.0
+    def scaled(self, x):
+        return x * self.factor
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 4)
+        self.settings = Settings()
+        self.acts = {"first": lambda x: x.relu(), "second": torch.tanh}
+        self.part = functools.partial(torch.clamp, max=1.0)
+        self.table = torch.arange(4.0)
+        self.steps = [1.0, 2.0]
+        self.mark, self.other = Marker(), Marker()
+        self.ups = [1.0]
+        self.downs = self.ups
+    def tail(self, x):
+        return x + 1
+
+class Bias(Base, Marker):
+    @property
+    def bias(self):
+        return 0.5
+    @staticmethod
+    def turned(x):
+        return x.flip(0)
+    def tail(self, x):
+        return super().tail(x) * 2
+    def forward(self, x):
+        x = self.linear(x)
+        if self.settings.kind is Kind.FIRST:
+            x = self.scaled(x)
+        for step in self.steps:
+            x = x * step
+        x = x + self.ups[0] - self.downs[0]
+        x = self.acts["first"](x) + self.part(x) + self.settings.shift + self.bias
+        x = self.turned(x) + self.table + TABLE
+        if isinstance(self, Marker):
+            x = x * 3
+        if hasattr(self, "extra"):
+            x = x - 10
+        if self.mark is self.other:
+            x = x / 7
+        if os.environ.get("MODE_OF_THE_TEST") == "loud":
+            x = x * 100
+        return self.tail(x) * NUMBERS["a"] + Bias.factor
+
+TABLE = torch.tensor([1.0, 2.0, 3.0, 4.0])
+NUMBERS = {"a": 2}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("factor = 2.0", "factor = 4.0"),
+        ("return x * self.factor", "return x / self.factor"),
+        ("shift: float = 1.0", "shift: float = 3.0"),
+        ("kind: Kind = Kind.FIRST", "kind: Kind = Kind.SECOND"),
+        ("x.relu()", "x.sigmoid()"),
+        ("max=1.0", "max=0.1"),
+        ("torch.arange(4.0)", "torch.arange(4.0) + 5"),
+        ("torch.arange(4.0)", "torch.arange(4.0).double()"),
+        ("[1.0, 2.0]", "[1.0, 5.0]"),
+        ("[1.0, 2.0]", "[1.0, 2.0, 3.0]"),
+        ("Marker(), Marker()", "(Marker(),) * 2"),
+        ("self.downs = self.ups", "self.downs = [5.0]"),
+        ("return x + 1", "return x + 11"),
+        ("class Bias(Base, Marker)", "class Bias(Base)"),
+        ("return 0.5", "return 1.5"),
+        ("x.flip(0)", "x.flip(1)"),
+        ("return super().tail(x) * 2", "return super().tail(x) * 5"),
+        ("    factor = 2.0", "    factor = 2.0\n    extra = True"),
+        ("[1.0, 2.0, 3.0, 4.0]", "[9.0, 2.0, 3.0, 4.0]"),
+        ('{"a": 2}', '{"a": 3}'),
+        ("FIRST = 1", "FIRST = 7"),
+        ("", ""),
+    ],
+)
+def test_whatever_is_edited_nothing_stale_is_served(
+    module: Callable[..., types.ModuleType], old: str, new: str
+) -> None:
+    assert old in MANY_WAYS
+    compiled(seeded(module(MANY_WAYS).Bias), filled(6, 4))
+    model = seeded(module(MANY_WAYS.replace(old, new, 1)).Bias)
+    session = session_of(model, filled(6, 4))
+    check(session, model, filled(5, 4))
+
+
+def test_the_environment_that_a_model_reads_counts(
+    module: Callable[..., types.ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(seeded(module(MANY_WAYS).Bias), filled(6, 4))
+    loaded(seeded(module(MANY_WAYS).Bias), filled(6, 4))
+    monkeypatch.setenv("MODE_OF_THE_TEST", "loud")
+    model = seeded(module(MANY_WAYS).Bias)
+    check(compiled(model, filled(6, 4)), model, filled(5, 4))
+
+
 def test_a_closure_value_counts(module: Callable[..., types.ModuleType]) -> None:
     compiled(module().closing(3), filled(6, 4))
     loaded(module().closing(3), filled(6, 4))
