@@ -111,8 +111,10 @@ class CompilationStore:
         others = {name: text for name, text in factors.items() if name not in open_ones}
         near = self._store.find(self._kind, others)
         here = tuple(each for each in near if each.factors[ROOT] == factors[ROOT])
-        if not here and near:
-            self._misfits.append((1, f"the code of {factors[ROOT].partition(' ')[0]} changed"))
+        name = factors[ROOT].partition(" ")[0]
+        is_same_function = any(each.factors[ROOT].startswith(f"{name} ") for each in near)
+        if not here and is_same_function and "<lambda>" not in name:
+            self._misfits.append((1, f"the code of {name} changed"))
         return here[:_MOST_CANDIDATES]
 
     def answer(self) -> StoredAnswer:

@@ -13,7 +13,7 @@ import torch
 
 from explorer.artifacts import CapturedGraph, SourceLocation
 from explorer.artifacts.diagnosed import Answer, AnswerKind, FixTrial, TrialOutcome
-from explorer.config import CompilationConfig, DynamicShapesType, GuardPolicy
+from explorer.config import CompilationConfig, DynamicShapesType, GuardPolicy, StoreConfig
 from explorer.errors import CaptureError, ExplorerError
 from explorer.guards.answers import EagerResult, answer_of, said
 from explorer.guards.eager import random_state_kept
@@ -225,7 +225,8 @@ def _compiled(request: CaptureRequest, config: CompilationConfig) -> CompiledMod
         dynamic_arg_dims=request.dynamic_arg_dims,
         mark_unbacked_dims=request.mark_unbacked_dims,
         make_inputs=request.make_inputs,
-        config=config,
+        # A trial is none of the user's compilations: the store has nothing to say of it.
+        config=config.replace(store=StoreConfig(enabled=False)),
     )
 
 
