@@ -81,6 +81,7 @@ def compilation_factors(
         "make_inputs": reader.text(request.make_inputs, "make_inputs") if is_exact else "",
         "fixed dims": str(sorted(request.fixed_dims.items())) if is_exact else "",
         "rank": _rank(),
+        "model tag": request.tag,
     }
 
 

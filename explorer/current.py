@@ -72,7 +72,7 @@ def set_model_tag(tag: str, is_encoder: bool = False) -> Iterator[None]:
     """Inside, decorated models are made as a part of this name.
 
     The name stands in titles, messages, dumps and trace events, and keeps the parts of one model
-    apart there.
+    apart there, and in the store of compilations. Equal pieces of two parts share an artifact.
 
     Args:
         tag: letters, digits, ``.``, ``_`` and ``-``.

@@ -306,6 +306,7 @@ def _compiled(
             config=config,
             shape_invariants=spec.shape_invariants,
             name=_name(spec, state.tag, type(model)),
+            tag=state.tag.name,
         )
         if config.mode.captures:
             with torch.no_grad():

@@ -25,6 +25,7 @@ from explorer.compilation_entry import Found
 from explorer.compilation_store import CompilationStore
 from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
+from explorer.current import DEFAULT_TAG
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError, StoreMiss
 from explorer.pipeline import STEPS, capture_reads, compile_and_plan, cut
@@ -62,6 +63,7 @@ class Session:
         shape_invariants: called at the beginning of a capture with the arguments of the call; its
             ``torch._check`` calls say how sizes are related.
         name: a short name for titles.
+        tag: of the part of a model that it is; see ``set_model_tag``.
         history_limit: compilations that are kept.
     """
 
@@ -77,6 +79,7 @@ class Session:
         config: CompilationConfig | None = None,
         shape_invariants: Callable[..., Any] | None = None,
         name: str | None = None,
+        tag: str = DEFAULT_TAG,
         history_limit: int = 20,
     ) -> None:
         if isinstance(example_inputs, list):
@@ -94,6 +97,7 @@ class Session:
             mark_unbacked_dims,
             make_inputs,
             shape_invariants,
+            tag=tag,
         )
         if config is not None and not isinstance(config, CompilationConfig):
             raise ConfigError(f"config must be a CompilationConfig, not {type(config).__name__}.")

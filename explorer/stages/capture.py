@@ -23,6 +23,7 @@ from explorer.artifacts import (
 from explorer.artifacts.common import Expression
 from explorer.as_it_is import as_it_is
 from explorer.config import CompilationConfig, DynamicShapesType
+from explorer.current import DEFAULT_TAG
 from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.collect import collect
 from explorer.guards.predicate_traps import constant_predicate_trap
@@ -57,6 +58,7 @@ class CaptureRequest:
             ``torch._check`` calls say how sizes are related. Or None.
         fixed_dims: (input path, dim) -> a constant that it becomes instead of dynamic: the model
             makes it one, or the graph for one size is wanted.
+        tag: of the part of a model that it is; compilations of two parts are stored apart.
     """
 
     model: Callable[..., Any]
@@ -67,6 +69,7 @@ class CaptureRequest:
     make_inputs: MakeInputs | None = None
     invariants: Callable[..., Any] | None = None
     fixed_dims: Mapping[tuple[str, int], int] = dataclasses.field(default_factory=dict)
+    tag: str = DEFAULT_TAG
 
 
 def capture(

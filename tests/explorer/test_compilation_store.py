@@ -610,6 +610,33 @@ def test_every_field_of_the_configuration_is_a_factor_or_has_a_reason() -> None:
         assert is_factor != (field.name in NOT_OF_A_COMPILATION), field.name
 
 
+def test_parts_of_a_model_are_stored_apart() -> None:
+    from explorer import set_model_tag, support_torch_compile, use_config
+
+    @support_torch_compile(dynamic_arg_dims={"x": 0})
+    class Part(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x)
+
+    def run(tag: str) -> None:
+        with use_config(CompilationConfig(backend=GraphKeeping())), set_model_tag(tag):
+            part = Part()
+        with torch.no_grad():
+            part(filled(5, 4))
+
+    with counters.expect(captured=1, compiled=1, compilations_saved=1):
+        run("head")
+    with counters.expect(captured=1, compiled=0, loaded=1, compilations_saved=1):
+        run("tail")
+    with counters.expect(captured=0, compilations_loaded=2):
+        run("head")
+        run("tail")
+
+
 def answer_of_today() -> int:
     return 5
 
