@@ -74,7 +74,7 @@ def compilation_factors(
         **config_factors(config, NOT_OF_A_COMPILATION),
         "backend": backend.identity(),
         ROOT: f"{qualname} {code}",
-        "modules": _digest(_module_lines(receiver)),
+        "modules": _digest(_module_lines(receiver, module)),
         "shared objects": _digest(shared_places({"receiver": receiver, **arguments})),
         "example": _digest(_example_lines(request, reader, is_exact=is_exact)),
         "invariants": reader.text(request.invariants, "invariants"),
@@ -100,15 +100,15 @@ def _digest(lines: Iterator[str]) -> str:
     return found.hexdigest()
 
 
-def _module_lines(receiver: Any) -> Iterator[str]:
+def _module_lines(receiver: Any, home: str) -> Iterator[str]:
     """Each module with its class, and each of its tensors with all but the content."""
     if not isinstance(receiver, torch.nn.Module):
-        yield f"{type(receiver).__module__}.{type(receiver).__qualname__}"
+        yield class_text(type(receiver), home)
         return
     paths: dict[int, str] = {}
     for path, module in receiver.named_modules():
         kind = type(module)
-        yield f"{path} {class_text(kind)} {module.training}"
+        yield f"{path} {class_text(kind, home)} {module.training}"
         for tables in (module._parameters, module._buffers):
             for name, tensor in tables.items():
                 full = f"{path}.{name}"

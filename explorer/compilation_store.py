@@ -18,6 +18,7 @@ from explorer.config import CompilationConfig
 from explorer.counters import counters
 from explorer.deferred import without_collections
 from explorer.environment import NO_COMPILER
+from explorer.errors import ExplorerError
 from explorer.live_model import LiveModel
 from explorer.piece_store import PieceStore
 from explorer.stages.backends import KeepingBackend, resolve_backend
@@ -90,11 +91,23 @@ class CompilationStore:
             is_exact=not self.is_variant,
         )
 
+    @functools.cached_property
+    def _can_be_told(self) -> bool:
+        """Whether the model and its example have factors; objects of a user can do anything."""
+        try:
+            _ = self._factors
+        except ExplorerError:
+            raise
+        except Exception as error:
+            self._misfits.append((1, f"what it is cannot be told ({error!r})"))
+            return False
+        return True
+
     # ------------------------------------------------------------------------------------- look up
 
     def find(self) -> Found | None:
         """The newest stored compilation that fits, or None; ``reasons`` then says what changed."""
-        if self._store is None:
+        if self._store is None or not self._can_be_told:
             return None
         for manifest in self._candidates():
             found = self._try(manifest, Reading.found)
@@ -122,6 +135,8 @@ class CompilationStore:
         if self._store is None:
             reason = f"the backend {self._backend.name!r} keeps nothing, or the store is off"
             return StoredAnswer(LABEL, False, None, (), reason)
+        if not self._can_be_told:
+            return StoredAnswer(LABEL, False, None, (), self.reasons[0])
         for manifest in self._candidates():
             if self._try(manifest, Reading.fits):
                 return StoredAnswer(LABEL, True, manifest.label, (), "")
@@ -157,7 +172,7 @@ class CompilationStore:
 
     def entry(self) -> Entry | None:
         """The entry that ``find`` would read."""
-        if self._store is None:
+        if self._store is None or not self._can_be_told:
             return None
         for manifest in self._candidates():
             if self._try(manifest, Reading.fits):
@@ -175,7 +190,7 @@ class CompilationStore:
         Returns:
             Whether it is stored; ``reasons`` says why not.
         """
-        if self._store is None:
+        if self._store is None or not self._can_be_told:
             return False
         try:
             blobs, candidate = run_blobs(compilation, self._live)
@@ -183,6 +198,10 @@ class CompilationStore:
         except _CANNOT as misfit:
             self._misfits.append((1, str(misfit)))
             logger.debug("%s is not stored as a whole: %s", compilation.name, misfit)
+            return False
+        except Exception as error:  # it runs, it only cannot be kept
+            self._misfits.append((1, f"{type(error).__name__}: {error}"))
+            logger.warning("%s is not stored as a whole: %r", compilation.name, error)
             return False
         factors = {**self._factors, CANDIDATE: candidate}
         is_stored = (

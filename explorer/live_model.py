@@ -43,10 +43,14 @@ class LiveModel:
         self.arguments = arguments_of(function, receiver, args, kwargs)
         # A decorated function may show another signature than its code has.
         first = () if receiver is None else (receiver,)
-        bound = inspect.signature(function, follow_wrapped=False).bind(*first, *args, **kwargs)
-        bound.apply_defaults()
+        try:
+            bound = inspect.signature(function, follow_wrapped=False).bind(*first, *args, **kwargs)
+            bound.apply_defaults()
+            given = dict(bound.arguments)
+        except TypeError:
+            given = dict(self.arguments)
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        self.scope = {**bound.arguments, **{name: content(cell) for name, cell in cells}}
+        self.scope = {**given, **{name: content(cell) for name, cell in cells}}
 
     def has_hooks(self) -> bool:
         """Whether modules have hooks, which would have to be compared as well."""

@@ -46,9 +46,18 @@ def version_text(module: str) -> str:
     return f"{top} {version}".strip()
 
 
-def class_text(kind: type) -> str:
-    """A class by its name and the names of all classes that it is made of."""
-    return "(".join(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__[:-1])
+def class_text(kind: type, home: str) -> str:
+    """A class by its name and the names of all classes that it is made of.
+
+    Args:
+        kind: the class.
+        home: a module that is not named, so that it may be renamed.
+    """
+    names = (
+        each.__qualname__ if each.__module__ == home else f"{each.__module__}.{each.__qualname__}"
+        for each in kind.__mro__[:-1]
+    )
+    return "(".join(names)
 
 
 def is_of(value: Any, module: str, name: str) -> bool:

@@ -93,11 +93,19 @@ class StoredGuards:
         try:
             for node, value in _walked(self._root, find):
                 for number, test in enumerate(node.tests):
-                    if not _holds(test, value, self._pins[node.source, number], find):
+                    if not self._passes(node.source, number, test, value, find):
                         return self._words_for(node.source, number, test, value)
         except NotFound as error:
             return str(error)
         return None
+
+    def _passes(self, source: str, number: int, test: StoredTest, value: Any, find: Finder) -> bool:
+        try:
+            return _holds(test, value, self._pins[source, number], find)
+        except NotFound:
+            raise
+        except Exception:  # of a value of another kind, or of code of the user's
+            return False
 
     def _words_for(self, source: str, number: int, test: StoredTest, value: Any) -> str:
         if test.kind == "TENSOR_MATCH":
@@ -134,8 +142,9 @@ def _walked(node: StoredNode, find: Finder) -> Iterator[tuple[StoredNode, Any]]:
 
 def _pinned(test: StoredTest, value: Any, words: Words) -> Any:
     """What the value is compared with from now on."""
-    if test.kind in ("ID_MATCH", "EQUALS_MATCH") and isinstance(test.wanted, tuple):
-        return value if words.of(value, test.kind) == test.wanted else _NOTHING
+    if test.kind in ("ID_MATCH", "EQUALS_MATCH"):
+        is_same = _equal(words.of(value, test.kind), test.wanted)
+        return value if is_same else _NOTHING
     if isinstance(test.wanted, tuple) and isinstance(test.wanted[0], ClassOfName):
         return (_class_of(test.wanted[0].name), *test.wanted[1:])
     if test.kind == "TYPE_MATCH":

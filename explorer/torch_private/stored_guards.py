@@ -106,7 +106,7 @@ class Words:
         if type(value) in _PLAIN and value == value:
             return value
         if isinstance(value, type):
-            return (f"class {class_text(value)}",)
+            return (f"class {class_text(value, self._home)}",)
         if value is hash:  # of a text, it is another number in each process
             raise NotStorable("the capture depends on hash")
         if isinstance(value, LayerName):  # an input of the graph, so the one that is there now

@@ -494,6 +494,39 @@ def test_the_environment_that_a_model_reads_counts(
     check(compiled(model, filled(6, 4)), model, filled(5, 4))
 
 
+def test_a_model_in_a_file_of_another_name_is_the_same(
+    module: Callable[..., types.ModuleType],
+) -> None:
+    compiled(seeded(module().Net), filled(6, 4))
+    moved = types.ModuleType("another_name")
+    exec(compile(HELPER, "<another_name>", "exec"), moved.__dict__)
+    model = seeded(moved.Net)
+    check(loaded(model, filled(6, 4)), model, filled(5, 4))
+
+
+class Unreadable:
+    """An argument that shows nothing of itself."""
+
+    def __init__(self, factor: int) -> None:
+        object.__setattr__(self, "factor", factor)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            raise RuntimeError("not for others")
+        return object.__getattribute__(self, name)
+
+
+def test_a_model_that_cannot_be_told_is_compiled_all_the_same() -> None:
+    def model(x: torch.Tensor, given: Any = None) -> torch.Tensor:
+        return x * 2
+
+    for _ in range(2):
+        session = session_of(model, filled(6, 4), Unreadable(3))
+        session.update()
+        assert not session.compilation.was_loaded_whole
+        check(session, model, filled(5, 4), Unreadable(3))
+
+
 def test_a_closure_value_counts(module: Callable[..., types.ModuleType]) -> None:
     compiled(module().closing(3), filled(6, 4))
     loaded(module().closing(3), filled(6, 4))
