@@ -109,8 +109,6 @@ def run_blobs(compilation: Compilation, live: LiveModel) -> tuple[dict[str, byte
         NotWritableError: something in it has no bytes.
     """
     captured, call = compilation.captured, compilation.plan.call
-    if isinstance(captured.raw, StoredCall):
-        raise NotStorable("it comes from the store")
     if live.has_hooks():
         raise NotStorable("its modules have hooks")
     for each in captured.functions:
@@ -118,11 +116,15 @@ def run_blobs(compilation: Compilation, live: LiveModel) -> tuple[dict[str, byte
             raise NotStorable(f"nothing is known of {', '.join(each.unknown)} in {each}")
     _refuse_lost_inputs(captured, live)
     wanted = _wanted(compilation)
-    guards, texts = written_guards(
-        captured.raw.state, live.function, live.scope, _traced(captured.functions)
-    )
+    raw = captured.raw
+    if isinstance(raw, StoredCall):
+        guards, texts, call_written = raw.state.root, raw.state.texts(), raw.written
+    else:
+        traced = _traced(captured.functions)
+        guards, texts = written_guards(raw.state, live.function, live.scope, traced)
+        call_written = written_call(raw)
     run = {
-        "call": written_call(captured.raw),
+        "call": call_written,
         "given": _given(call),
         "scope": dict(call.program.scope),
     }

@@ -30,7 +30,7 @@ from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError, StoreMiss
 from explorer.pipeline import STEPS, capture_reads, compile_and_plan, cut
 from explorer.planned_compilation import PlannedCompilation
-from explorer.progress import CancelToken, ProgressCallback
+from explorer.progress import CancelToken, Progress, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.runtime.uncompiled_model import UncompiledModel
 from explorer.session_file import open_file, write_session
@@ -194,6 +194,7 @@ class Session:
         """The groups of pieces under other settings, for a look; the session stays as it is."""
         request, wanted = self._changed(changes)
         config = _config_of_steps(wanted)
+        self._load(CompilationStore(request, config), {})  # then nothing has to be traced
         return cut(request, config, self._cache.timed({}, is_plan=True)), config
 
     def _estimate(self, count: int) -> float | None:
@@ -254,6 +255,10 @@ class Session:
             stored = CompilationStore(request, config)
             found = self._load(stored, timings)
             if found is not None:
+                if cancel is not None:
+                    cancel.raise_if_cancelled()
+                if progress is not None:
+                    progress(Progress(1, 1, "loaded from the store"))
                 compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
                 show_to(watchers_of(config, self._name), compilation)
                 return self._now(compilation, request, wanted)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import fx
 
     from explorer.torch_private.capture import RawCapture
+    from explorer.torch_private.stored_call import StoredCall
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +53,7 @@ class CapturedGraph:
     guards: tuple[GuardRecord, ...]
     notes: tuple[str, ...]
     user_inputs: tuple[UserTensor, ...]
-    raw: RawCapture
+    raw: RawCapture | StoredCall
     model: Callable[..., Any]
     hints: Mapping[str, int] = field(default_factory=dict)
     outside: tuple[str, ...] = ()

@@ -38,7 +38,12 @@ _MARKS = ("_dynamo_dynamic_indices", "_dynamo_weak_dynamic_indices", "_dynamo_un
 
 
 class StoredGuards:
-    """Guards that were written down, for the objects of this process; like ``StateGuards``."""
+    """Guards that were written down, for the objects of this process; like ``StateGuards``.
+
+    Attributes:
+        root: all of them, as they were written down.
+        texts: gives Dynamo's words for them.
+    """
 
     def __init__(
         self,
@@ -60,9 +65,9 @@ class StoredGuards:
         Raises:
             NotStorable: a guard does not hold; which one is in the message.
         """
-        self._root = root
+        self.root = root
         self._function = function
-        self._texts = Once(texts)
+        self.texts: Callable[[], GuardTexts] = Once(texts)
         self._pins: dict[tuple[str, int], Any] = {}
         words = Words(function, traced)
         for node, value in _walked(root, Finder(function, scope)):
@@ -86,12 +91,12 @@ class StoredGuards:
 
     def tree(self) -> GuardNode:
         """What is tested, as a tree of values."""
-        return _plain_tree(self._root)
+        return _plain_tree(self.root)
 
     def _first(self, scope: Scope) -> str | None:
         find = Finder(self._function, scope)
         try:
-            for node, value in _walked(self._root, find):
+            for node, value in _walked(self.root, find):
                 for number, test in enumerate(node.tests):
                     if not self._passes(node.source, number, test, value, find):
                         return self._words_for(node.source, number, test, value)
@@ -112,12 +117,12 @@ class StoredGuards:
             return f"tensor '{source}' {_tensor_difference(test.wanted, value)}"
         if test.kind == "NO_TENSOR_ALIASING":
             return "Duplicate tensor found where there was none in the capture"
-        return self._texts().get((source, number), source)
+        return self.texts().get((source, number), source)
 
     def check_of(self, sources: frozenset[str]) -> Callable[[Scope], bool]:
         """``check`` for the values at some sources, as one generated function."""
         writer = _CheckWriter(self._function, self._pins)
-        writer.visit(self._root, sources, None)
+        writer.visit(self.root, sources, None)
         return writer.function()
 
 

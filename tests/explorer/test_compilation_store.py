@@ -16,6 +16,7 @@ from torch import nn
 import explorer
 from explorer import (
     ArtifactOrigin,
+    Cancelled,
     CompilationConfig,
     GuardPolicy,
     GuardViolation,
@@ -24,6 +25,7 @@ from explorer import (
     StoreConfig,
     counters,
 )
+from explorer.progress import CancelToken
 from tests.explorer.comparing import filled
 from tests.explorer.keeping import GraphKeeping
 
@@ -116,12 +118,40 @@ def test_editing_after_a_load_captures_nothing() -> None:
     compiled(Net(), filled(6, 4))
     model = Net()
     session = loaded(model, filled(6, 4))
-    with counters.expect(captured=0, split=1, compilations_loaded=0):
+    with counters.expect(captured=0, split=1, compilations_loaded=0, compilations_saved=1):
         session.update(splitting_ops=("Tensor.relu",))
     assert len(session.compilation.pieces) == 2
     check(session, model, filled(5, 4))
     difference = session.diff()
     assert difference.config
+    edited = loaded(Net(), filled(6, 4), config={"splitting_ops": ("Tensor.relu",)})
+    with pytest.raises(GuardViolation, match="flag"):
+        edited.run(filled(6, 4), False)
+
+
+def test_a_plan_takes_what_is_stored() -> None:
+    compiled(Net(), filled(6, 4))
+    session = session_of(Net(), filled(6, 4))
+    with counters.expect(captured=0, compiled=0):
+        assert len(session.plan().to_reuse) == 1
+        assert len(session.plan(splitting_ops=("Tensor.relu",)).unique.pieces) == 2
+        assert all(each.is_hit for each in session.stored())
+        session.update()
+    check(session, session.request.model, filled(5, 4))
+
+
+def test_a_load_tells_its_progress_and_can_be_cancelled() -> None:
+    compiled(Net(), filled(6, 4))
+    told: list[Any] = []
+    session = session_of(Net(), filled(6, 4))
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        session.update(cancel=cancel)
+    assert session.history == ()
+    loaded_session = session_of(Net(), filled(6, 4))
+    loaded_session.update(progress=told.append)
+    assert [str(each.what) for each in told] == ["loaded from the store"]
 
 
 def test_every_call_is_recorded_as_before() -> None:

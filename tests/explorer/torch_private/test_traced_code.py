@@ -311,6 +311,7 @@ def test_function_that_raised_while_it_was_traced_is_recorded() -> None:
 def test_a_capture_hands_the_functions_over() -> None:
     model = nn.Sequential(nn.Linear(4, 4))
     found = capture(CaptureRequest(model, (torch.ones(6, 4),), {}), explorer.CompilationConfig())
+    assert isinstance(found.raw, dynamo.RawCapture)
     assert found.functions == found.raw.functions
     assert found.functions[0].qualname == "Sequential.forward"
     empty = capture(CaptureRequest(lambda x: 1, (torch.ones(2),), {}), explorer.CompilationConfig())
