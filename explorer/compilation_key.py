@@ -106,9 +106,12 @@ def _module_lines(receiver: Any, home: str) -> Iterator[str]:
         yield class_text(type(receiver), home)
         return
     paths: dict[int, str] = {}
+    texts: dict[type, str] = {}
     for path, module in receiver.named_modules():
         kind = type(module)
-        yield f"{path} {class_text(kind, home)} {module.training}"
+        if kind not in texts:
+            texts[kind] = class_text(kind, home)
+        yield f"{path} {texts[kind]} {module.training}"
         for tables in (module._parameters, module._buffers):
             for name, tensor in tables.items():
                 full = f"{path}.{name}"

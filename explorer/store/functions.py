@@ -47,17 +47,29 @@ def version_text(module: str) -> str:
 
 
 def class_text(kind: type, home: str) -> str:
-    """A class by its name and the names of all classes that it is made of.
+    """A class by its name, the names of all classes that it is made of, and of what they define.
+
+    A method that a class gets later hides one that it had from another class, and code that went
+    through that one says nothing of it.
 
     Args:
         kind: the class.
         home: a module that is not named, so that it may be renamed.
     """
-    names = (
-        each.__qualname__ if each.__module__ == home else f"{each.__module__}.{each.__qualname__}"
-        for each in kind.__mro__[:-1]
-    )
-    return "(".join(names)
+    texts = []
+    for each in kind.__mro__[:-1]:
+        module = each.__module__
+        name = each.__qualname__ if module == home else f"{module}.{each.__qualname__}"
+        own = () if is_library(module) else sorted(vars(each).keys() - _OF_EVERY_CLASS)
+        texts.append(f"{name} {', '.join(own)}")
+    return " (".join(texts)
+
+
+_OF_EVERY_CLASS = frozenset(
+    {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"}
+    | {"__static_attributes__", "__firstlineno__", "__annotate__", "_abc_impl"}
+)
+"""What Python puts into a class, or what does nothing."""
 
 
 def is_of(value: Any, module: str, name: str) -> bool:

@@ -410,6 +410,7 @@ def test_what_does_nothing_changes_nothing(
     check(loaded(model, filled(6, 4)), model, filled(5, 4))
 
 
+CALL = "    def __call__(self, x):\n        return super().__call__(x) * 9\n"
 MANY_WAYS = """
 import dataclasses, enum, functools, os
 import torch
@@ -426,13 +427,16 @@ class Settings:
 class Marker:
     pass
 
+class Inner(torch.nn.Linear):
+    pass
+
 class Base(torch.nn.Module):
     factor = 2.0
     def scaled(self, x):
         return x * self.factor
     def __init__(self):
         super().__init__()
-        self.linear = torch.nn.Linear(4, 4)
+        self.linear = Inner(4, 4)
         self.settings = Settings()
         self.acts = {"first": lambda x: x.relu(), "second": torch.tanh}
         self.part = functools.partial(torch.clamp, max=1.0)
@@ -496,6 +500,9 @@ NUMBERS = {"a": 2}
         ("class Bias(Base, Marker)", "class Bias(Base)"),
         ("return 0.5", "return 1.5"),
         ("x.flip(0)", "x.flip(1)"),
+        ("    @property", "    def scaled(self, x):\n        return x * 77\n    @property"),
+        ("class Bias(Base, Marker):", "class Bias(Base, Marker):\n" + CALL),
+        ("class Inner(torch.nn.Linear):", "class Inner(torch.nn.Linear):\n" + CALL),
         ("return super().tail(x) * 2", "return super().tail(x) * 5"),
         ("    factor = 2.0", "    factor = 2.0\n    extra = True"),
         ("[1.0, 2.0, 3.0, 4.0]", "[9.0, 2.0, 3.0, 4.0]"),
