@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from explorer.deferred import without_collections
 from explorer.runtime.fast_call import (
     CHANGED,
     NOT_SERVED,
@@ -68,7 +69,8 @@ class FastCalls:
         self._pause = min(2**self._attempts, _LONGEST_PAUSE)
         self._attempts += 1
         try:
-            self._functions[mode] = self._written(args, kwargs)
+            with without_collections():
+                self._functions[mode] = self._written(args, kwargs)
         except (NotWatched, Unfit):
             return
 
