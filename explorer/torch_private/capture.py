@@ -16,7 +16,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any, cast
 
@@ -43,6 +43,9 @@ from explorer.invariants import with_invariants
 from explorer.store.places import Live, arguments_of
 from explorer.torch_private.failures import constant_predicates
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
+from explorer.torch_private.repeats import RepeatCounts, repeats_written
+from explorer.torch_private.repeats.layers import repeated_layers
+from explorer.torch_private.repeats.logs import logs_of
 from explorer.torch_private.state_guards import StateGuards, state_guards
 from explorer.torch_private.traced_code import TracedCalls, noticed, traced_functions
 from explorer.torch_private.value_guards import RawValueGuard, plain_records
@@ -79,6 +82,7 @@ class RawCapture:
         state: what must hold of model state and Python values, to be checked at a call.
         output: torch's own object, to bind calls with.
         functions: the Python functions that the graph depends on, the traced one first.
+        repeats: how many calls of repeated layers were traced, and written without a trace.
     """
 
     graph_module: torch.fx.GraphModule | None
@@ -94,6 +98,7 @@ class RawCapture:
     state: StateGuards
     output: Any
     functions: tuple[TracedFunction, ...] = ()
+    repeats: RepeatCounts = field(default_factory=RepeatCounts)
 
     @property
     def is_empty(self) -> bool:
@@ -208,6 +213,7 @@ def trace(
     recording: Recording | None = None,
     checked: Iterable[torch.Tensor] = (),
     invariants: Callable[..., Any] | None = None,
+    write_repeats: bool = True,
 ) -> RawCapture:
     """Traces one call into one graph; nothing is installed and no global setting stays changed.
 
@@ -220,6 +226,8 @@ def trace(
         checked: tensors in the arguments whose layout the runtime checks itself where they are
             inputs of the graph.
         invariants: called at the beginning of the trace with the same arguments, for its checks.
+        write_repeats: whether a layer that repeats is traced once and written again, which gives
+            the same graph sooner.
 
     Raises:
         TRACE_ERRORS: the trace failed.
@@ -230,7 +238,8 @@ def trace(
     function, receiver = start_of(model, invariants)
     start = function if receiver is None else MethodType(function, receiver)
     names_before = set(function.__globals__)
-    calls = TracedCalls()
+    calls, repeats = TracedCalls(), RepeatCounts()
+    layers = repeated_layers(receiver) if write_repeats else {}
     with (
         CAPTURE_LOCK,
         torch.no_grad(),
@@ -238,6 +247,7 @@ def trace(
         recorded(recording),
         constant_predicates(recording.constant_predicates),
         noticed(calls),
+        repeats_written(layers, logs_of(calls, recording), repeats),
         quiet_guard_log(),
         get_metrics_context(),
         dynamo_timed("piecewise_explorer_capture"),
@@ -274,6 +284,7 @@ def trace(
         state=guards,
         output=output,
         functions=traced_functions(calls, live, graph_module, guards.tree()),
+        repeats=repeats,
     )
     _clean_up_globals(raw, function.__globals__, names_before)
     return raw
