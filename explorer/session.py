@@ -26,6 +26,7 @@ from explorer.compilation_store import CompilationStore
 from explorer.config import CompilationConfig
 from explorer.counters import Counts, counters, grown
 from explorer.current import DEFAULT_TAG
+from explorer.deferred import without_collections
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError, StoreMiss
 from explorer.pipeline import STEPS, capture_reads, compile_and_plan, cut
@@ -195,7 +196,8 @@ class Session:
         request, wanted = self._changed(changes)
         config = _config_of_steps(wanted)
         self._load(CompilationStore(request, config), {})  # then nothing has to be traced
-        return cut(request, config, self._cache.timed({}, is_plan=True)), config
+        with without_collections():
+            return cut(request, config, self._cache.timed({}, is_plan=True)), config
 
     def _estimate(self, count: int) -> float | None:
         seconds = [
@@ -263,7 +265,8 @@ class Session:
                 show_to(watchers_of(config, self._name), compilation)
                 return self._now(compilation, request, wanted)
             step = watched(self._cache.timed(timings), watchers_of(config, self._name))
-            unique = cut(request, config, step)
+            with without_collections():
+                unique = cut(request, config, step)
         # Not under the lock: a plan for the next edit may be wanted while this compiles.
         with counters.also_for(counts):
             plan = compile_and_plan(

@@ -108,7 +108,7 @@ class _Traced:
     arguments: Arguments
     place: Place
     frames: list[traceback.FrameSummary]
-    settings: Any
+    state: Any
     nodes: list[fx.Node]
     inputs: list[tuple[fx.Node, Any]]
     conditions: Conditions
@@ -172,7 +172,7 @@ class _Layers:
         self._known: dict[FunctionType, list[_Traced]] = {}
         self._is_inside = False
         self._arguments: Arguments | None = None
-        self._has_effects = False
+        self._effects = 0
 
     def is_repeated(self, translator: Any, function: Any, args: list[Any]) -> bool:
         """Whether this is a call of a repeated layer, not inside of another one."""
@@ -184,11 +184,11 @@ class _Layers:
         return id(getattr(args[0], "value", None)) in modules and args[0].source is not None
 
     def note_effect(self, item: Any) -> None:
-        """Something that a layer changes, other than what it made itself."""
+        """Something is changed that was there before the trace, or that a layer was given."""
         is_new = isinstance(item.mutation_type, ValueMutationNew | AttributeMutationNew)
         given = self._arguments
         if not is_new or (given is not None and id(item) in given.containers):
-            self._has_effects = True
+            self._effects += 1
 
     def call(
         self, translator: Any, function: FunctionType, given: Arguments, trace: Callable[[], Any]
@@ -207,15 +207,14 @@ class _Layers:
         self, translator: Any, function: FunctionType, given: Arguments, trace: Callable[[], Any]
     ) -> Any:
         known = self._known.setdefault(function, [])
-        if not _has_pending_effects(translator.output):
-            for at, first in enumerate(known):
-                result = self._written(translator, first, given)
-                if result is not None:
-                    known.insert(0, known.pop(at))
-                    self._counts.written += 1
-                    return result
+        for at, first in enumerate(known):
+            result = self._written(translator, first, given)
+            if result is not None:
+                known.insert(0, known.pop(at))
+                self._counts.written += 1
+                return result
         self._counts.traced += 1
-        if len(known) >= MOST_TRACED or _has_pending_effects(translator.output):
+        if len(known) >= MOST_TRACED:
             return trace()
         return self._remembered(translator, known, given, trace)
 
@@ -229,11 +228,12 @@ class _Layers:
         place, frames = _place(translator, given)
         last = next(reversed(output.graph.nodes), None)
         before = (_counts_of(output), len(guards.inner), [len(log.entries) for log in self._logs])
+        effects = self._effects
         settings = thread_state()
         looked_at, tracer.traced_sources = tracer.traced_sources, OrderedSet()
-        self._arguments, self._has_effects = given, False
         with contextlib.suppress(NotComparableError):
             given.described()
+        self._arguments = given
         try:
             result = trace()
         finally:
@@ -241,7 +241,7 @@ class _Layers:
             places = tracer.traced_sources
             tracer.traced_sources = looked_at | places
         counts, guard_count, log_counts = before
-        if self._has_effects or counts != _counts_of(output) or _has_pending_effects(output):
+        if effects != self._effects or counts != _counts_of(output):
             return result
         nodes = _nodes_after(output.graph, last)
         logged = tuple(
@@ -266,7 +266,7 @@ class _Layers:
                         arguments,
                         place,
                         frames,
-                        settings,
+                        (settings, effects),
                         nodes,
                         inputs,
                         conditions,
@@ -286,7 +286,12 @@ class _Layers:
             given.described(first.arguments.description)
         except NotComparableError:
             return None
-        if given.description != first.arguments.description or first.settings != thread_state():
+        # Guards are looked up from the objects themselves, which do not show what a trace changed.
+        state = (thread_state(), self._effects)
+        if given.description != first.arguments.description or first.state != state:
+            return None
+        below = Below(source for source, _ in given.modules)
+        if any(source in below for source in output.side_effects.mutated_sources):
             return None
         place, frames = _place(translator, given)
         if any("@" in key for key in place.modules):  # torch numbers the calls of one module
@@ -315,25 +320,11 @@ class _Layers:
 # ---------------------------------------------------------------------------- what a trace leaves
 
 
-def _counts_of(output: Any) -> tuple[int, int]:
-    return len(output.random_calls), len(output.nn_modules)
-
-
-def _has_pending_effects(output: Any) -> bool:
-    """Whether something that was there before the trace has been changed in it.
-
-    The objects themselves do not show it, and guards are looked up from them.
-    """
+def _counts_of(output: Any) -> tuple[int, ...]:
+    """What grows where a trace leaves more behind than nodes and guards."""
     effects = output.side_effects
-    return bool(
-        effects.mutated_sources
-        or effects.tensor_hooks
-        or effects.save_for_backward
-        or any(
-            not isinstance(each.mutation_type, AttributeMutationNew)
-            for each in effects.store_attr_mutations
-        )
-    )
+    hooks = (len(effects.tensor_hooks), len(effects.save_for_backward))
+    return len(output.random_calls), len(output.nn_modules), *hooks
 
 
 def _nodes_after(graph: fx.Graph, last: fx.Node | None) -> list[fx.Node]:

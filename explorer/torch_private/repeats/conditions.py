@@ -3,7 +3,7 @@
 Private names used (torch 2.13.0): ``Guard`` with ``originating_source``, ``create_fn``,
 ``create_fn_name``, ``user_stack`` and ``stack``; ``GuardsSet`` with ``inner``, ``add`` and
 ``get_guards_for_source``; ``GUARD_VALUE_DISPATCH`` with its ``GuardCheckSpec``; ``TensorWeakRef``;
-``Source`` and ``ChainedSource`` with ``get_value`` and ``name``.
+``Source``, ``ChainedSource`` and ``TypeSource`` with ``get_value`` and ``name``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch._dynamo.guards import GUARD_VALUE_DISPATCH, GuardCheckSpec
+from torch._dynamo.source import TypeSource
 from torch._guards import ChainedSource, Guard, Source
 from torch._library.opaque_object import is_opaque_type
 from torch.utils.weak import TensorWeakRef
@@ -54,15 +55,18 @@ class Sources:
         self._scope = scope
 
     def renamed(self, source: Source) -> Source:
-        """The same place of the other call; the source itself where it depends on no module."""
+        """The same place of the other call; the source itself where it depends on no module.
+
+        It is the source itself, too, for what is found through a module's class.
+        """
         known = self._renamed.get(source)
         if known is None:
             known = self._renamed[source] = self._made(source)
         return known
 
     def _made(self, source: Source) -> Source:
-        if not isinstance(source, ChainedSource):
-            return source
+        if not isinstance(source, ChainedSource) or isinstance(source, TypeSource):
+            return source  # the class is the same, and a trace names it by where it saw it first
         changed = {}
         for each in dataclasses.fields(source):
             value = getattr(source, each.name)

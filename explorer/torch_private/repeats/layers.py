@@ -45,12 +45,11 @@ def _look_into(
 
 
 def _has_plain_forward(module: torch.nn.Module, function: Any) -> bool:
-    """Whether calls of the module run the function of its class, which closes over nothing."""
+    """Whether calls of the module run the function of its class."""
     return (
         isinstance(function, FunctionType)
         and "forward" not in module.__dict__
         and not isinstance(module, torch.nn.ModuleList | torch.nn.ModuleDict)
-        and set(function.__code__.co_freevars) <= {"__class__"}
     )
 
 

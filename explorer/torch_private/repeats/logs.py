@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from types import CodeType, SimpleNamespace
+from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
 from explorer.torch_private.recorder import AskedBy, RawEvaluation, Recording
@@ -35,14 +35,17 @@ def _is_asked_again(entry: RawEvaluation) -> bool:
 def _call(
     entry: tuple[CodeType, Any, Any], another: Another
 ) -> tuple[CodeType, Any, Any] | None:
-    """The function of another call; None where it is the very same, which is recorded once."""
+    """The function of another call; None where it is found at the same place."""
     code, variable, source = entry
-    if source is None or another.sources.renamed(source) is source:
+    if source is None:
+        return None
+    place = another.sources.renamed(source)
+    if place is source:
         return None
     function = another.sources.value(source)
-    if function is getattr(variable, "fn", None) or getattr(function, "__code__", None) is not code:
-        return None
-    return code, SimpleNamespace(fn=function), another.sources.renamed(source)
+    if isinstance(function, FunctionType) and function.__code__ is code:
+        variable = SimpleNamespace(fn=function)  # of its own, with another closure
+    return code, variable, place
 
 
 def _evaluation(entry: RawEvaluation, another: Another) -> RawEvaluation:

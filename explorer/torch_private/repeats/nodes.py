@@ -108,15 +108,15 @@ def write_again(
     use: Callable[[fx.Node], fx.Node] = lambda node: new_of.get(node, node)  # noqa: E731
     namespace = output.graph._graph_namespace
     for node in nodes:
-        own = _own_name(output.graph, node)
-        if own != _SUFFIX.sub("", node.name):  # it was renamed to what the user calls it
-            namespace.create_name(own, None)
+        name = output.graph._target_to_str(node.target)
+        is_renamed = name != _SUFFIX.sub("", node.name)  # to what the user assigns it to
+        name = namespace.create_name(name, None) if is_renamed else ""
         new = output.graph.node_copy(node, use)
         meta = new.meta
         moved.say(new, node)
         if meta.get("source_fn_stack"):
             *outer, (_, function) = meta["source_fn_stack"]
-            meta["source_fn_stack"] = [*outer, (new.name, function)]
+            meta["source_fn_stack"] = [*outer, (name or new.name, function)]
         if "creation_timestamp" in meta:
             meta["creation_timestamp"] = output.timestamp
         if isinstance(meta.get("example_value"), torch.Tensor):
@@ -128,11 +128,6 @@ def write_again(
         names.add(new.name)
         new_of[node] = new
     return new_of
-
-
-def _own_name(graph: fx.Graph, node: fx.Node) -> str:
-    """What a node is called before it is assigned to a variable."""
-    return graph._target_to_str(node.target)
 
 
 __all__ = ["Moved", "Place", "fresh_storage", "write_again"]
