@@ -43,12 +43,12 @@ from explorer.invariants import with_invariants
 from explorer.store.places import Live, arguments_of
 from explorer.torch_private.failures import constant_predicates
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
-from explorer.torch_private.repeats import RepeatCounts, repeats_written
-from explorer.torch_private.repeats.layers import repeated_layers
-from explorer.torch_private.repeats.logs import logs_of
+from explorer.torch_private.repeats import RepeatCounts, RepeatsFailedError, writing_repeats
 from explorer.torch_private.state_guards import StateGuards, state_guards
 from explorer.torch_private.traced_code import TracedCalls, noticed, traced_functions
 from explorer.torch_private.value_guards import RawValueGuard, plain_records
+
+logger = logging.getLogger("explorer")
 
 CAPTURE_LOCK = threading.RLock()
 """Dynamo traces one frame at a time.
@@ -234,12 +234,34 @@ def trace(
         ConstraintViolationError: a marked dim became a constant.
     """
     recording = Recording() if recording is None else recording
+    given = (model, args, kwargs, size_oblivious, recording, tuple(checked), invariants)
+    if write_repeats:
+        try:
+            return _trace(*given, write_repeats=True)
+        except RepeatsFailedError as error:
+            # It only saves time, so nobody has to do without it for long: the canary says more.
+            logger.warning("repeated layers are traced one by one: %s", error)
+            recording.forget()
+    return _trace(*given, write_repeats=False)
+
+
+def _trace(
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    size_oblivious: bool,
+    recording: Recording,
+    checked: tuple[torch.Tensor, ...],
+    invariants: Callable[..., Any] | None,
+    *,
+    write_repeats: bool,
+) -> RawCapture:
     values: list[RawValueGuard] = []
     function, receiver = start_of(model, invariants)
     start = function if receiver is None else MethodType(function, receiver)
     names_before = set(function.__globals__)
     calls, repeats = TracedCalls(), RepeatCounts()
-    layers = repeated_layers(receiver) if write_repeats else {}
+    layers = receiver if write_repeats else None
     with (
         CAPTURE_LOCK,
         torch.no_grad(),
@@ -247,7 +269,7 @@ def trace(
         recorded(recording),
         constant_predicates(recording.constant_predicates),
         noticed(calls),
-        repeats_written(layers, logs_of(calls, recording), repeats),
+        writing_repeats(layers, calls, recording, repeats),
         quiet_guard_log(),
         get_metrics_context(),
         dynamo_timed("piecewise_explorer_capture"),

@@ -161,6 +161,12 @@ class Recording:
     shape_env: ShapeEnv | None = None
     missing: tuple[str, ...] = ()
 
+    def forget(self) -> None:
+        """Makes it as new, for another trace."""
+        for entries in (self.guards, self.evaluations, self.constant_predicates):
+            entries.clear()
+        self.shape_env, self.missing = None, ()
+
 
 @contextlib.contextmanager
 def recorded(recording: Recording) -> Iterator[None]:

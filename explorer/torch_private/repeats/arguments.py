@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 from torch._dynamo.variables.constant import ConstantVariable
 from torch._dynamo.variables.dicts import ConstDictVariable
 from torch._dynamo.variables.lazy import LazyVariableTracker
@@ -29,6 +29,9 @@ from explorer.torch_private.ops import storage_id
 
 UNUSED = ("unused",)
 """Describes an argument that the call never looked at."""
+
+
+_CONTAINERS = (TupleVariable, ListVariable, SizeVariable, ConstDictVariable)
 
 
 class NotComparableError(Exception):
@@ -67,8 +70,7 @@ class Arguments:
             NotComparableError: some argument cannot be described.
         """
         values = [*self.positional, *self.by_name.values()]
-        wanted = like[1] if like is not None and len(like[1]) == len(values) else [None] * len(values)
-        found = tuple(self._of(value, each) for value, each in zip(values, wanted, strict=True))
+        found = tuple(self._items(values, None if like is None else like[1]))
         self.description = (tuple(self.by_name), found, self._sharing())
         return self
 
@@ -76,6 +78,10 @@ class Arguments:
         """Which of the tensors share memory: for each the first one that it shares with."""
         keys = [storage_key(node) for node in self.nodes]
         return tuple(keys.index(key) for key in keys)
+
+    def _items(self, items: Sequence[Any], like: Sequence[Any] | None) -> list[Any]:
+        known = like if like is not None and len(like) == len(items) else [None] * len(items)
+        return [self._of(item, each) for item, each in zip(items, known, strict=True)]
 
     def _of(self, value: Any, like: Any) -> Any:
         if like == UNUSED:
@@ -85,31 +91,29 @@ class Arguments:
                 return UNUSED
             value = value.realize()
         kind = type(value)
+        if kind in _CONTAINERS:
+            return self._of_container(value, like)
         if kind is ConstantVariable:
             return ("constant", type(value.value), repr(value.value))
         if kind is TensorVariable:
             return ("tensor", self._node(value), value.source, value.class_type, tensor_key(value))
         if kind is SymNodeVariable:
             return ("size", self._node(value), value.source, _plain(value.sym_num))
-        if kind in (TupleVariable, ListVariable, SizeVariable):
-            self.containers.add(id(value))
-            return (kind.__name__, *self._items(value.items, like))
-        if kind is ConstDictVariable:
-            self.containers.add(id(value))
-            names = tuple(_constant(key.vt) for key in value.items)
-            return ("dict", names, *self._items(list(value.items.values()), like, skip=2))
-        if isinstance(value, UnspecializedNNModuleVariable) and value.source is not None:
+        if value.source is None:
+            raise NotComparableError(kind.__name__)
+        if isinstance(value, UnspecializedNNModuleVariable) and isinstance(value.value, nn.Module):
             self.modules.append((value.source, value.value))
             return ("module", type(value.value), self._first(len(self.modules) - 1))
-        if value.source is not None:
-            return ("object", kind, value.source)
-        raise NotComparableError(kind.__name__)
+        return ("object", kind, value.source)
 
-    def _items(self, items: Sequence[Any], like: Any, skip: int = 1) -> list[Any]:
-        inner = like[skip:] if isinstance(like, tuple) and len(like) == len(items) + skip else None
-        return [
-            self._of(item, None if inner is None else inner[at]) for at, item in enumerate(items)
-        ]
+    def _of_container(self, value: Any, like: Any) -> Any:
+        self.containers.add(id(value))
+        inner = like[2:] if isinstance(like, tuple) and like[0] == "container" else None
+        if type(value) is ConstDictVariable:
+            names = tuple(_constant(key.vt) for key in value.items)
+            items = self._items(list(value.items.values()), inner)
+            return ("container", (ConstDictVariable, names), *items)
+        return ("container", type(value), *self._items(value.items, inner))
 
     def _first(self, at: int) -> int:
         """The first of the modules that is the same object."""
@@ -149,6 +153,15 @@ def example_key(example: torch.Tensor) -> Any:
     )
 
 
+def is_like(before: Any, after: Any) -> bool:
+    """Whether a description says the same, but for what was looked at meanwhile."""
+    if before in (UNUSED, after):
+        return True
+    if not (isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after)):
+        return False
+    return all(map(is_like, before, after))
+
+
 def storage_key(node: fx.Node) -> Any:
     """Tells the memory of two tensors apart; for anything else the node itself."""
     example = node.meta.get("example_value")
@@ -158,7 +171,8 @@ def storage_key(node: fx.Node) -> Any:
 
 
 def _plain(size: Any) -> Any:
-    return size.node.expr if isinstance(size, torch.SymInt | torch.SymFloat | torch.SymBool) else size
+    symbolic = (torch.SymInt, torch.SymFloat, torch.SymBool)
+    return size.node.expr if isinstance(size, symbolic) else size
 
 
 def _constant(key: Any) -> Any:
@@ -172,6 +186,7 @@ __all__ = [
     "Arguments",
     "NotComparableError",
     "example_key",
+    "is_like",
     "storage_key",
     "tensor_key",
 ]

@@ -12,13 +12,13 @@ it fails for layers that return an argument, and after eight layers that differ;
 leaves are those of the first layer, and so are the places that the nodes name.
 
 Private names used (torch 2.13.0): ``InstructionTranslatorBase.inline_user_function_return`` and of
-a translator ``output``, ``parent``, ``frame_summary``, ``is_co_filename_from_nn_modules``,
-``nn_module_stack``, ``num_calls``; of its output ``graph``, ``current_tracer`` with ``parent``,
-``traced_sources`` and ``proxy``, ``side_effects``, ``guards``, ``random_calls``, ``nn_modules``,
-``root_tx``; ``SideEffects.check_allowed_side_effect`` with ``store_attr_mutations``,
+a translator ``output`` and ``num_calls``; of its output ``graph``, ``current_tracer`` with
+``parent`` and ``traced_sources``, ``side_effects``, ``guards``, ``guard_on_key_order``,
+``random_calls``, ``nn_modules``, ``pregraph_bytecode``, ``cleanup_hooks``, ``unspec_variable_map``,
+``synthetic_source_ctor_info``, ``root_tx``; ``SideEffects.check_allowed_side_effect`` with
 ``mutated_sources``, ``tensor_hooks`` and ``save_for_backward``; ``VariableBuilder``, the
-``grapharg`` of a placeholder, ``clone`` and ``items`` of Dynamo's variables, and their mutation
-types ``ValueMutationNew`` and ``AttributeMutationNew``; ``free_unbacked_symbols``.
+``grapharg`` of a placeholder, ``UserFunctionVariable``, ``ValueMutationNew`` and
+``AttributeMutationNew``; ``free_unbacked_symbols``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import contextlib
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 from unittest.mock import patch
@@ -36,14 +36,10 @@ import torch
 from torch import fx
 from torch._dynamo.side_effects import SideEffects
 from torch._dynamo.symbolic_convert import InstructionTranslatorBase
-
 from torch._dynamo.variables.base import AttributeMutationNew, ValueMutationNew
 from torch._dynamo.variables.builder import VariableBuilder
-from torch._dynamo.variables.constant import ConstantVariable
 from torch._dynamo.variables.functions import UserFunctionVariable
-from torch._dynamo.variables.lists import ListVariable, TupleVariable
-from torch._dynamo.variables.tensor import SymNodeVariable, TensorVariable
-from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols, uninteresting_files
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils._ordered_set import OrderedSet
 
 from explorer.thread_settings import thread_state
@@ -51,26 +47,29 @@ from explorer.torch_private.repeats.arguments import (
     Arguments,
     NotComparableError,
     example_key,
-    storage_key,
+    is_like,
 )
 from explorer.torch_private.repeats.conditions import Below, Conditions, Sources, guards_below
-from explorer.torch_private.repeats.nodes import Moved, Place, write_again
+from explorer.torch_private.repeats.layers import RepeatCounts, RepeatsFailedError, has_hooks
+from explorer.torch_private.repeats.nodes import write_again
+from explorer.torch_private.repeats.places import Moved, Place, place_of
+from explorer.torch_private.repeats.results import result_of, template
 
-MOST_TRACED = 8
-"""Calls of one function that are remembered: with more kinds of layers each is traced."""
+MOST_REMEMBERED = 8
+"""Calls of one function that are remembered: where layers are of more kinds, the rest is traced."""
 
 
-@dataclass(eq=False)
-class RepeatCounts:
-    """What happened to the calls of repeated layers in one trace.
+@dataclass(frozen=True, eq=False)
+class Another:
+    """Another call than the one that was traced.
 
     Attributes:
-        traced: how many were traced.
-        written: how many were written like an earlier one.
+        sources: its places.
+        user_stack: the user's frames of something in the first call -> those of this one.
     """
 
-    traced: int = 0
-    written: int = 0
+    sources: Sources
+    user_stack: Callable[[traceback.StackSummary | None], traceback.StackSummary | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,27 +88,24 @@ class Log:
 
 
 @dataclass(frozen=True, eq=False)
-class Another:
-    """Another call than the one that was traced.
+class _Traced:
+    """What the trace of one call left behind.
 
     Attributes:
-        sources: its places.
-        user_stack: the user's frames of something in the first call -> those of this one.
+        arguments: what it was given.
+        place: where it stands.
+        state: what surrounded it.
+        nodes: of the graph, in order, with their names before the result is assigned.
+        inputs: parameters of its module among the inputs of the graph, with their places.
+        conditions: what it relied on.
+        result: a ``template``.
+        logged: entries of each log.
     """
-
-    sources: Sources
-    user_stack: Callable[[traceback.StackSummary | None], traceback.StackSummary | None]
-
-
-@dataclass(frozen=True, eq=False)
-class _Traced:
-    """What the trace of one call left behind."""
 
     arguments: Arguments
     place: Place
-    frames: list[traceback.FrameSummary]
     state: Any
-    nodes: list[fx.Node]
+    nodes: dict[fx.Node, str]
     inputs: list[tuple[fx.Node, Any]]
     conditions: Conditions
     result: Any
@@ -126,10 +122,10 @@ def repeats_written(
         functions: the ``forward`` of each repeated class -> ids of the modules that repeat.
         logs: what is recorded while a trace runs.
         counts: filled.
+
+    Raises:
+        RepeatsFailedError: a layer could not be written again, for a reason that is not known.
     """
-    if not functions:
-        yield
-        return
     original, owner = InstructionTranslatorBase.inline_user_function_return, threading.get_ident()
     check = SideEffects.check_allowed_side_effect
     layers = _Layers(functions, logs, counts)
@@ -171,160 +167,195 @@ class _Layers:
         self._output: Any = None
         self._known: dict[FunctionType, list[_Traced]] = {}
         self._is_inside = False
-        self._arguments: Arguments | None = None
+        self._containers: set[int] = set()
         self._effects = 0
 
     def is_repeated(self, translator: Any, function: Any, args: list[Any]) -> bool:
         """Whether this is a call of a repeated layer, not inside of another one."""
         if self._is_inside or not isinstance(function, UserFunctionVariable) or not args:
             return False
-        modules = self._functions.get(function.fn)
+        called: Any = function.fn
+        modules = self._functions.get(called)
         if modules is None or translator.output.current_tracer.parent is not None:
             return False
         return id(getattr(args[0], "value", None)) in modules and args[0].source is not None
 
     def note_effect(self, item: Any) -> None:
-        """Something is changed that was there before the trace, or that a layer was given."""
+        """Something is changed; what was made in the trace, and not given to a layer, may be."""
         is_new = isinstance(item.mutation_type, ValueMutationNew | AttributeMutationNew)
-        given = self._arguments
-        if not is_new or (given is not None and id(item) in given.containers):
+        if not is_new or id(item) in self._containers:
             self._effects += 1
 
     def call(
         self, translator: Any, function: FunctionType, given: Arguments, trace: Callable[[], Any]
     ) -> Any:
         """The result of the call, traced or written."""
-        output = translator.output
-        if output is not self._output:  # torch began again from the start
-            self._output, self._known = output, {}
+        if translator.output is not self._output:  # torch began again from the start
+            self._output, self._known = translator.output, {}
         self._is_inside = True
         try:
-            return self._call(translator, function, given, trace)
+            return self._call(translator, self._known.setdefault(function, []), given, trace)
         finally:
             self._is_inside = False
 
     def _call(
-        self, translator: Any, function: FunctionType, given: Arguments, trace: Callable[[], Any]
+        self, translator: Any, known: list[_Traced], given: Arguments, trace: Callable[[], Any]
     ) -> Any:
-        known = self._known.setdefault(function, [])
         for at, first in enumerate(known):
-            result = self._written(translator, first, given)
-            if result is not None:
+            with contextlib.suppress(NotComparableError):
+                result = self._guarded(self._written, translator, first, given)
                 known.insert(0, known.pop(at))
                 self._counts.written += 1
                 return result
         self._counts.traced += 1
-        if len(known) >= MOST_TRACED:
+        if len(known) >= MOST_REMEMBERED or has_hooks(given.positional[0].value):
             return trace()
         return self._remembered(translator, known, given, trace)
+
+    def _state(self) -> Any:
+        """What surrounds a call; changes of objects show in no object before the trace ends."""
+        return thread_state(), self._effects
+
+    def _guarded(self, step: Callable[..., Any], *given: Any) -> Any:
+        """The result of a step; whatever private names of torch raise becomes one error."""
+        try:
+            return step(*given)
+        except NotComparableError:
+            raise
+        except Exception as error:
+            raise RepeatsFailedError(f"{type(error).__name__}: {error}") from error
 
     # ------------------------------------------------------------------------------ the first call
 
     def _remembered(
         self, translator: Any, known: list[_Traced], given: Arguments, trace: Callable[[], Any]
     ) -> Any:
-        output = translator.output
-        tracer, guards = output.current_tracer, output.guards
-        place, frames = _place(translator, given)
+        try:
+            self._guarded(given.described)
+            place = self._guarded(place_of, translator, given.positional[0].value)
+        except NotComparableError:
+            return trace()
+        output, state = translator.output, self._state()
         last = next(reversed(output.graph.nodes), None)
-        before = (_counts_of(output), len(guards.inner), [len(log.entries) for log in self._logs])
-        effects = self._effects
-        settings = thread_state()
-        looked_at, tracer.traced_sources = tracer.traced_sources, OrderedSet()
-        with contextlib.suppress(NotComparableError):
-            given.described()
-        self._arguments = given
+        counts, guards = _counts_of(output), frozenset(map(id, output.guards.inner))
+        ordered = frozenset(output.guard_on_key_order)
+        log_counts = [len(log.entries) for log in self._logs]
+        self._containers = given.containers
+        tracer = output.current_tracer
+        before, tracer.traced_sources = tracer.traced_sources, OrderedSet()
         try:
             result = trace()
         finally:
-            self._arguments = None
-            places = tracer.traced_sources
-            tracer.traced_sources = looked_at | places
-        counts, guard_count, log_counts = before
-        if effects != self._effects or counts != _counts_of(output):
+            self._containers = set()
+            looked_at = tracer.traced_sources
+            tracer.traced_sources = before | looked_at
+        if state != self._state() or counts != _counts_of(output):
             return result
-        nodes = _nodes_after(output.graph, last)
         logged = tuple(
             tuple(filter(log.is_kept, log.entries[start:]))
             for log, start in zip(self._logs, log_counts, strict=True)
         )
-        # Now that it is known which arguments it looked at.
-        arguments = Arguments(given.positional, given.by_name)
+        found = _Trace(output, last, guards, ordered, looked_at, place, state, logged)
         with contextlib.suppress(NotComparableError):
-            arguments.described()
-            if _unchanged(given, arguments):
-                inputs = _inputs_of(nodes, arguments)
-                below = Below(source for source, _ in arguments.modules)
-                conditions = Conditions(
-                    guards_below(guards, guard_count, places, below),
-                    [each for each in places if each in below],
-                    {source for _, source in inputs},
-                    Sources(arguments.modules, arguments.modules, _scope(output)),
-                )
-                known.append(
-                    _Traced(
-                        arguments,
-                        place,
-                        frames,
-                        (settings, effects),
-                        nodes,
-                        inputs,
-                        conditions,
-                        _template(result, set(nodes), arguments),
-                        logged,
-                    )
-                )
+            known.append(self._guarded(_remember, found, given, result))
         return result
 
     # ------------------------------------------------------------------------------ the other calls
 
     def _written(self, translator: Any, first: _Traced, given: Arguments) -> Any:
-        """The result of a call that is written like ``first``; None where it has to be traced."""
-        output = translator.output
-        given = Arguments(given.positional, given.by_name)
-        try:
-            given.described(first.arguments.description)
-        except NotComparableError:
-            return None
-        # Guards are looked up from the objects themselves, which do not show what a trace changed.
-        state = (thread_state(), self._effects)
-        if given.description != first.arguments.description or first.state != state:
-            return None
+        """The result of a call that is written like ``first``.
+
+        Raises:
+            NotComparableError: it has to be traced; nothing was written.
+        """
+        output, module = translator.output, given.positional[0].value
+        given = Arguments(given.positional, given.by_name).described(first.arguments.description)
+        if given.description != first.arguments.description or first.state != self._state():
+            raise NotComparableError("another kind of call")
         below = Below(source for source, _ in given.modules)
-        if any(source in below for source in output.side_effects.mutated_sources):
-            return None
-        place, frames = _place(translator, given)
-        if any("@" in key for key in place.modules):  # torch numbers the calls of one module
-            return None
+        if has_hooks(module) or any(each in below for each in output.side_effects.mutated_sources):
+            raise NotComparableError("a layer that was changed in the trace, or has hooks")
         sources = Sources(first.arguments.modules, given.modules, _scope(output))
         if not first.conditions.hold(sources):
-            return None
-        moved = Moved(first.place, place)
-        another = Another(sources, lambda stack: _stack_at(stack, first.frames, frames))
-        try:
-            paths = [path for node in first.nodes for path in _paths(node, moved)]
-            own = _own_inputs(translator, first, another, moved)
-        except (NotComparableError, AttributeError):
-            return None
+            raise NotComparableError("another kind of module")
+        moved = Moved(first.place, place_of(translator, module))
+        another = Another(sources, moved.frames)
+        stacks = {tuple(s): s for n in first.nodes if (s := n.meta.get("nn_module_stack"))}
+        paths = {path for s in stacks.values() for path, _ in moved.modules(s).values()}
+        own = _own_inputs(translator, first, another, moved)
         replaced = dict(zip(first.arguments.nodes, given.nodes, strict=True)) | own
         new_of = write_again(output, first.nodes, replaced, moved)
-        for path in dict.fromkeys(paths):
+        for path in paths - {path for path, _ in translator.nn_module_stack.values()}:
             translator.num_calls[path] = translator.num_calls.get(path, 0) + 1
-        first.conditions.add_to(output.guards, sources, another.user_stack)
+        first.conditions.add_to(output, sources, another.user_stack)
         for log, entries in zip(self._logs, first.logged, strict=True):
-            moved_entries = (log.moved(entry, another) for entry in entries)
-            log.entries.extend(entry for entry in moved_entries if entry is not None)
-        return _result(translator, first.result, new_of, given)
+            said = (log.moved(entry, another) for entry in entries)
+            log.entries.extend(entry for entry in said if entry is not None)
+        return result_of(translator, first.result, new_of, given)
 
 
-# ---------------------------------------------------------------------------- what a trace leaves
+@dataclass(frozen=True, eq=False)
+class _Trace:
+    """What is known right after a call was traced; see ``_Traced`` for the rest.
+
+    Attributes:
+        output: torch's ``OutputGraph``.
+        last: its last node before the call.
+        guards: ids of the guards that there were.
+        ordered: places of dicts whose order was relied on.
+        looked_at: places of values that the trace looked at.
+    """
+
+    output: Any
+    last: fx.Node | None
+    guards: frozenset[int]
+    ordered: frozenset[Any]
+    looked_at: Any
+    place: Place
+    state: Any
+    logged: tuple[tuple[Any, ...], ...]
+
+
+def _remember(found: _Trace, given: Arguments, result: Any) -> _Traced:
+    """What the trace of a call left behind.
+
+    Raises:
+        NotComparableError: another call cannot be compared with it.
+    """
+    # Now it is known which arguments the layer looked at.
+    arguments = Arguments(given.positional, given.by_name).described()
+    if not is_like(given.description, arguments.description):
+        raise NotComparableError("an argument looks different after the call")
+    nodes = _nodes_after(found.output.graph, found.last)
+    below = Below(source for source, _ in arguments.modules)
+    inputs = _inputs_of(nodes, arguments, below)
+    looked_at = [each for each in found.looked_at if each in below]
+    ordered = found.output.guard_on_key_order
+    conditions = Conditions(
+        guards_below(found.output.guards, found.guards, looked_at, below),
+        looked_at,
+        [each for each in ordered if each in below and each not in found.ordered],
+        {source for _, source in inputs},
+        Sources(arguments.modules, arguments.modules, _scope(found.output)),
+    )
+    made = template(result, set(nodes), arguments)
+    named = {node: node.name for node in nodes}
+    return _Traced(
+        arguments, found.place, found.state, named, inputs, conditions, made, found.logged
+    )
 
 
 def _counts_of(output: Any) -> tuple[int, ...]:
     """What grows where a trace leaves more behind than nodes and guards."""
     effects = output.side_effects
     hooks = (len(effects.tensor_hooks), len(effects.save_for_backward))
-    return len(output.random_calls), len(output.nn_modules), *hooks
+    of_run = (output.random_calls, output.pregraph_bytecode, output.cleanup_hooks)
+    of_inputs = (output.unspec_variable_map, output.synthetic_source_ctor_info)
+    return len(output.nn_modules), *hooks, *map(len, (*of_run, *of_inputs))
+
+
+def _scope(output: Any) -> dict[str, Any]:
+    return {"G": output.root_tx.f_globals, "L": output.root_tx.f_locals}
 
 
 def _nodes_after(graph: fx.Graph, last: fx.Node | None) -> list[fx.Node]:
@@ -334,61 +365,35 @@ def _nodes_after(graph: fx.Graph, last: fx.Node | None) -> list[fx.Node]:
             break
         if node.op != "placeholder":
             nodes.append(node)
-    nodes.reverse()
-    return nodes
+    return nodes[::-1]
 
 
-def _unchanged(before: Arguments, after: Arguments) -> bool:
-    """Whether the arguments that the layer was given look as they did."""
-    if before.description is None:
-        return False
-    known = {node: key for node, key in zip(before.nodes, map(_key_of, before.nodes), strict=True)}
-    return all(_key_of(node) == known.get(node, _key_of(node)) for node in after.nodes)
-
-
-def _key_of(node: fx.Node) -> Any:
-    example = node.meta.get("example_value")
-    return example_key(example) if isinstance(example, torch.Tensor) else None
-
-
-def _inputs_of(nodes: list[fx.Node], given: Arguments) -> list[tuple[fx.Node, Any]]:
-    """The inputs of the graph that belong to the call's modules, with their places.
+def _inputs_of(nodes: list[fx.Node], given: Arguments, below: Below) -> list[tuple[fx.Node, Any]]:
+    """The inputs of the graph that belong to the call's modules, with their places, in order.
 
     Raises:
         NotComparableError: the nodes use, or make, something that another call cannot have.
     """
     inside, outside = set(nodes), dict[fx.Node, None]()
-    below = Below(source for source, _ in given.modules)
     for node in nodes:
-        if node.op == "get_attr" or free_unbacked_symbols(node.meta.get("example_value")):
+        example: Any = node.meta.get("example_value")
+        if node.op == "get_attr" or free_unbacked_symbols(example):
             raise NotComparableError("a graph of its own, or sizes that only the run knows")
         outside |= dict.fromkeys(each for each in node.all_input_nodes if each not in inside)
-    found = []
+    found: dict[fx.Node, Any] = {}
     for node in outside:
-        argument = getattr(node.meta.get("grapharg"), "source", None)
-        is_own = argument is not None and argument in below
+        place = getattr(node.meta.get("grapharg"), "source", None)
+        is_own = place is not None and place in below
         if node in given.nodes:
             if is_own:
                 raise NotComparableError("a parameter of the module is an argument, too")
         elif is_own:
-            found.append((node, argument))
-        elif argument is None and isinstance(node.meta.get("example_value"), torch.Tensor):
+            found[node] = place
+        elif place is None and isinstance(node.meta.get("example_value"), torch.Tensor):
             raise NotComparableError("a tensor that is no argument")
-    return sorted(found, key=_position_among_placeholders(found))
-
-
-def _position_among_placeholders(found: list[Any]) -> Callable[[Any], int]:
     if not found:
-        return lambda each: 0
-    order = {node: at for at, node in enumerate(found[0][0].graph.nodes)}
-    return lambda each: order[each[0]]
-
-
-# --------------------------------------------------------------------------- what another call has
-
-
-def _scope(output: Any) -> dict[str, Any]:
-    return {"G": output.root_tx.f_globals, "L": output.root_tx.f_locals}
+        return []
+    return [(node, found[node]) for node in nodes[0].graph.nodes if node in found]
 
 
 def _own_inputs(
@@ -399,124 +404,25 @@ def _own_inputs(
     Raises:
         NotComparableError: one looks different.
     """
-    output, found = translator.output, {}
+    graph, known, found = translator.output.graph, translator.output.guards, {}
     for node, source in first.inputs:
-        nodes, guards = len(output.graph.nodes), len(output.guards.inner)
-        value = another.sources.value(source)
-        made = VariableBuilder(translator, another.sources.renamed(source))(value).as_proxy().node
-        if len(output.graph.nodes) > nodes:
+        place = another.sources.renamed(source)
+        there = list(map(id, known.get_guards_for_source(place)))
+        count = len(graph.nodes)
+        made = VariableBuilder(translator, place)(another.sources.value(source)).as_proxy().node
+        if len(graph.nodes) > count:
             moved.say(made, node)
-        first.conditions.say_of_input(output.guards, guards, source, another.user_stack)
+        new = [each for each in known.get_guards_for_source(place) if id(each) not in there]
+        first.conditions.say_of_input(source, new, another.user_stack)
         if _key_of(made) != _key_of(node):
             raise NotComparableError(f"{source.name} looks different")
         found[node] = made
     return found
 
 
-def _place(translator: Any, given: Arguments) -> tuple[Place, list[traceback.FrameSummary]]:
-    """Where a call stands, and the user's frames of it, outermost first."""
-    frames: list[traceback.FrameSummary] = []
-    each = translator
-    while each is not None:
-        if not each.is_co_filename_from_nn_modules():
-            frames.append(each.frame_summary())
-        each = getattr(each, "parent", None)
-    shown = [frame for frame in reversed(frames) if frame.filename not in uninteresting_files()]
-    text = "".join(traceback.StackSummary.from_list(shown).format())
-    module = given.positional[0].value
-    return Place(dict(translator.nn_module_stack), text, module), frames[::-1]
+def _key_of(node: fx.Node) -> Any:
+    example = node.meta.get("example_value")
+    return example_key(example) if isinstance(example, torch.Tensor) else None
 
 
-def _paths(node: fx.Node, moved: Moved) -> list[str]:
-    """The paths of the modules that the other call's copy of a node will be in.
-
-    Raises:
-        NotComparableError: they cannot be told.
-    """
-    stack = node.meta.get("nn_module_stack") or {}
-    if any("@" in key for key in stack):
-        raise NotComparableError("a module that is called twice")
-    return [path for path, _ in moved.modules(stack).values()]
-
-
-def _stack_at(
-    stack: traceback.StackSummary | None,
-    first: list[traceback.FrameSummary],
-    frames: list[traceback.FrameSummary],
-) -> traceback.StackSummary | None:
-    """The user's frames of something in the first call, with the frames of the other call."""
-    if stack is None or first == frames or list(stack[: len(first)]) != first:
-        return stack
-    return traceback.StackSummary.from_list([*frames, *stack[len(first) :]])
-
-
-# ------------------------------------------------------------------------------------- the result
-
-
-def _template(result: Any, inside: set[fx.Node], given: Arguments) -> Any:
-    """What a call returned, for ``_result``.
-
-    Raises:
-        NotComparableError: it cannot be made again.
-    """
-    kind = type(result)
-    if kind is ConstantVariable:
-        return result
-    if kind in (TensorVariable, SymNodeVariable):
-        node = result.as_proxy().node
-        if node in given.nodes:
-            return ("argument", given.nodes.index(node))
-        if node not in inside:
-            raise NotComparableError("it returns what it was not given")
-        if kind is TensorVariable and _shares_memory(node, inside, given):
-            raise NotComparableError("it returns a view")
-        return ("made", node, result)
-    if kind in (TupleVariable, ListVariable) and id(result) not in given.containers:
-        return (kind, *(_template(item, inside, given) for item in result.items))
-    raise NotComparableError(f"it returns a {kind.__name__}")
-
-
-def _shares_memory(node: fx.Node, inside: set[fx.Node], given: Arguments) -> bool:
-    """Whether a result shares memory with what the layer was given, or is a part of something."""
-    key = storage_key(node)
-    outside = (each for other in inside for each in other.all_input_nodes if each not in inside)
-    if any(storage_key(each) == key for each in outside):
-        return True
-    example = node.meta["example_value"]
-    return bool(example.storage_offset() != 0) or any(storage_key(n) == key for n in given.nodes)
-
-
-def _result(
-    translator: Any, template: Any, new_of: Mapping[fx.Node, fx.Node], given: Arguments
-) -> Any:
-    """What the other call returns, as Dynamo's own object."""
-    if not isinstance(template, tuple):
-        return template
-    kind, *parts = template
-    if kind == "argument":
-        return given.holders[parts[0]]
-    if kind == "made":
-        node, old = new_of[parts[0]], parts[1]
-        example = node.meta["example_value"]
-        if isinstance(example, torch.Tensor):
-            _give_memory(translator, node, example)
-        return old.clone(proxy=translator.output.current_tracer.proxy(node))
-    items = [_result(translator, part, new_of, given) for part in parts]
-    if kind is ListVariable:
-        return ListVariable(items, mutation_type=ValueMutationNew())
-    return TupleVariable(items)
-
-
-def _give_memory(translator: Any, node: fx.Node, example: torch.Tensor) -> None:
-    """An example of its own: what torch does with the result may look at which memory it has."""
-    with translator.fake_mode:
-        node.meta["example_value"] = torch.empty_strided(
-            example.shape,
-            example.stride(),
-            dtype=example.dtype,
-            device=example.device,
-            requires_grad=example.requires_grad,
-        )
-
-
-__all__ = ["MOST_TRACED", "Another", "Log", "RepeatCounts", "repeats_written"]
+__all__ = ["MOST_REMEMBERED", "Another", "Log", "repeats_written"]

@@ -2,20 +2,19 @@
 
 Private names used (torch 2.13.0): ``Guard`` with ``originating_source``, ``create_fn``,
 ``create_fn_name``, ``user_stack`` and ``stack``; ``GuardsSet`` with ``inner``, ``add`` and
-``get_guards_for_source``; ``GUARD_VALUE_DISPATCH`` with its ``GuardCheckSpec``; ``TensorWeakRef``;
-``Source``, ``ChainedSource`` and ``TypeSource`` with ``get_value`` and ``name``.
+``get_guards_for_source``; ``guard_on_key_order`` of torch's output; ``GUARD_VALUE_DISPATCH`` with
+its ``GuardCheckSpec``; ``TensorWeakRef``; ``Source``, ``ChainedSource`` and ``TypeSource`` with
+``get_value`` and ``name``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch._dynamo.guards import GUARD_VALUE_DISPATCH, GuardCheckSpec
 from torch._dynamo.source import TypeSource
 from torch._guards import ChainedSource, Guard, Source
@@ -28,6 +27,8 @@ _COPIED = frozenset({"attr", "key", "recompile_hint"})
 """Arguments of a guard that are no values of the module itself."""
 _COMPARED = frozenset({"EQUALS_MATCH", "CONSTANT_MATCH", "BOOL_MATCH", "CONSTANT_SUBCLASS_MATCH"})
 """Guards that torch compares with ``==``, for which True is 1 and 0.0 is -0.0."""
+_OF_INPUTS = ("TENSOR_MATCH", "DUPLICATE_INPUT")
+"""Guards that come with an input when it is made."""
 _NO_OBJECTS = (type(None), bool, int, float, complex, str, bytes, type)
 """Values that are what they are equal to: two of them being one object says nothing."""
 
@@ -105,6 +106,7 @@ class Conditions:
     Args:
         guards: all guards on places of these modules that the trace made or found there.
         places: all places of them that the trace looked at.
+        ordered: places of dicts of them whose order it relied on.
         inputs: places whose values became inputs of the graph.
         sources: of the first call itself.
 
@@ -113,14 +115,21 @@ class Conditions:
     """
 
     def __init__(
-        self, guards: list[Guard], places: list[Source], inputs: set[Source], sources: Sources
+        self,
+        guards: list[Guard],
+        places: list[Source],
+        ordered: list[Source],
+        inputs: set[Source],
+        sources: Sources,
     ) -> None:
         self.guards = guards
         self._stacks = {(each.originating_source, each.create_fn_name()): each for each in guards}
         self._inputs = inputs
         self._places = places
         self._objects = [sources.value(place) for place in places]
+        self._ordered = ordered
         self._tests = [test for guard in guards if (test := self._test(guard, sources)) is not None]
+        self._tests += [_Test(place, _has_keys(sources.value(place))) for place in ordered]
 
     def _test(self, guard: Guard, sources: Sources) -> _Test | None:
         name, source = guard.create_fn_name(), guard.originating_source
@@ -141,9 +150,11 @@ class Conditions:
             kind, text = type(value), repr(value)
             return _Test(
                 source,
-                lambda other: type(other) is kind
-                and repr(other) == text
-                and bool(check.eval_fn(other, expected)),
+                lambda other: (
+                    type(other) is kind
+                    and repr(other) == text
+                    and bool(check.eval_fn(other, expected))
+                ),
             )
         return _Test(source, lambda other: bool(check.eval_fn(other, expected)))
 
@@ -171,38 +182,47 @@ class Conditions:
                 return False
         return True
 
-    def add_to(self, known: Any, other: Sources, user_stack: Callable[[Any], Any]) -> None:
+    def add_to(self, output: Any, other: Sources, user_stack: Callable[[Any], Any]) -> None:
         """Adds the guards of another call as its trace would have.
 
         Args:
-            known: torch's ``GuardsSet``.
+            output: torch's ``OutputGraph``.
             other: places and values of that call.
             user_stack: the first call's stack of a guard -> the other call's.
         """
+        output.guard_on_key_order |= {other.renamed(place) for place in self._ordered}
+        known = output.guards
         for guard in self.guards:
             source = other.renamed(guard.originating_source)
-            name = guard.create_fn_name()
-            if guard.originating_source in self._inputs and name in ("TENSOR_MATCH", "DUPLICATE_INPUT"):
-                continue  # made with the input
+            is_input = guard.originating_source in self._inputs
+            if is_input and guard.create_fn_name() in _OF_INPUTS:
+                continue
             create = _for_other(guard.create_fn, other, guard.originating_source)
-            if any(_is_same(create, each.create_fn) for each in known.get_guards_for_source(source)):
+            there = known.get_guards_for_source(source)
+            if any(_is_same(create, each.create_fn) for each in there):
                 continue
             new = Guard(source, create, stack=guard.stack, user_stack=user_stack(guard.user_stack))
             known.add(new)
 
-    def say_of_input(self, known: Any, start: int, source: Source, user_stack: Callable[[Any], Any]) -> None:
+    def say_of_input(
+        self, source: Source, new: Iterable[Guard], user_stack: Callable[[Any], Any]
+    ) -> None:
         """Lets the guards that came with an input stand where the first call's do.
 
         Args:
-            known: torch's ``GuardsSet``.
-            start: how many there were before the input was made.
             source: of the first call's input.
+            new: the guards of the other call's.
             user_stack: the first call's stack of a guard -> the other call's.
         """
-        for guard in itertools.islice(known.inner, start, None):
+        for guard in new:
             first = self._stacks.get((source, guard.create_fn_name()))
             if first is not None:
                 guard.user_stack = user_stack(first.user_stack)
+
+
+def _has_keys(first: Any) -> Callable[[Any], bool]:
+    keys = list(first)
+    return lambda other: list(other) == keys
 
 
 def _for_other(create: Any, other: Sources, source: Source) -> Any:
@@ -253,21 +273,24 @@ class Below:
         return known
 
 
-def guards_below(known: Any, start: int, places: Iterable[Source], below: Below) -> list[Guard]:
+def guards_below(
+    known: Any, before: frozenset[int], places: Iterable[Source], below: Below
+) -> list[Guard]:
     """The guards on places of some modules: new ones, and older ones on places looked at.
 
     Args:
         known: torch's ``GuardsSet``.
-        start: how many there were before the trace.
+        before: ids of the guards that there were before the trace.
         places: what it looked at.
         below: the modules.
     """
-    found = list(itertools.islice(known.inner, start, None))
-    for place in places:
-        found += known.get_guards_for_source(place)
-    # By identity: comparing two guards compares their stacks.
-    unique = {id(guard): guard for guard in found}.values()
-    return [guard for guard in unique if guard.originating_source in below]
+    looked_at = set(places)
+    return [
+        guard
+        for guard in known.inner
+        if guard.originating_source in below
+        and (id(guard) not in before or guard.originating_source in looked_at)
+    ]
 
 
 __all__ = ["Below", "Conditions", "Sources", "guards_below"]

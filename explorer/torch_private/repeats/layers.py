@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
@@ -10,6 +11,24 @@ import torch
 
 FEWEST = 3
 """Modules of one class side by side that count as a repeated layer."""
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@dataclass(eq=False)
+class RepeatCounts:
+    """What happened to the calls of repeated layers in one trace.
+
+    Attributes:
+        traced: how many were traced.
+        written: how many were written like an earlier one.
+    """
+
+    traced: int = 0
+    written: int = 0
+
+
+class RepeatsFailedError(Exception):
+    """Something of torch's is not as it was expected to be: the model has to be traced as ever."""
 
 
 def repeated_layers(model: Any) -> dict[FunctionType, frozenset[int]]:
@@ -38,19 +57,22 @@ def _look_into(
     for child in children:
         function = getattr(type(child), "forward", None)
         is_layer = counts[type(child)] >= FEWEST and next(child.children(), None) is not None
-        if is_layer and _has_plain_forward(child, function):
+        if is_layer and isinstance(function, FunctionType) and _runs_it(child):
             found.setdefault(function, set()).add(id(child))
         else:
             _look_into(child, found, seen)
 
 
-def _has_plain_forward(module: torch.nn.Module, function: Any) -> bool:
+def _runs_it(module: torch.nn.Module) -> bool:
     """Whether calls of the module run the function of its class."""
-    return (
-        isinstance(function, FunctionType)
-        and "forward" not in module.__dict__
-        and not isinstance(module, torch.nn.ModuleList | torch.nn.ModuleDict)
+    return "forward" not in module.__dict__ and not isinstance(
+        module, torch.nn.ModuleList | torch.nn.ModuleDict
     )
 
 
-__all__ = ["FEWEST", "repeated_layers"]
+def has_hooks(module: torch.nn.Module) -> bool:
+    """Whether calling a module, or a part of it, runs hooks: the guards of a capture skip them."""
+    return any(getattr(each, name, None) for each in module.modules() for name in _HOOKS)
+
+
+__all__ = ["FEWEST", "RepeatCounts", "RepeatsFailedError", "has_hooks", "repeated_layers"]

@@ -32,9 +32,7 @@ def _is_asked_again(entry: RawEvaluation) -> bool:
     return entry.asker.kind is not AskedBy.OPERATOR
 
 
-def _call(
-    entry: tuple[CodeType, Any, Any], another: Another
-) -> tuple[CodeType, Any, Any] | None:
+def _call(entry: tuple[CodeType, Any, Any], another: Another) -> tuple[CodeType, Any, Any] | None:
     """The function of another call; None where it is found at the same place."""
     code, variable, source = entry
     if source is None:
