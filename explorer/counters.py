@@ -26,6 +26,8 @@ class Counts:
     Attributes:
         models_seen: models that were given to be compiled (``num_models_seen``).
         captured: Dynamo traces, probes of size 1 included.
+        layers_traced: calls of layers that repeat, into which those traces looked.
+        layers_written: calls of layers that repeat, written like one that was traced.
         graphs_seen: captured graphs that were cut and compiled (``num_graphs_seen``).
         normalised: step 2 runs.
         split: step 3 runs.
@@ -51,6 +53,8 @@ class Counts:
 
     models_seen: int = 0
     captured: int = 0
+    layers_traced: int = 0
+    layers_written: int = 0
     graphs_seen: int = 0
     normalised: int = 0
     split: int = 0

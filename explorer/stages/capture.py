@@ -23,6 +23,7 @@ from explorer.artifacts import (
 from explorer.artifacts.common import Expression
 from explorer.as_it_is import as_it_is
 from explorer.config import CompilationConfig, DynamicShapesType
+from explorer.counters import counters
 from explorer.current import DEFAULT_TAG
 from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.collect import collect
@@ -117,6 +118,7 @@ def capture(
         if other_sizes:
             raise InputError(grown_text(other_sizes, raw.error)) from raw.error
         raise raw.error
+    counters.add(layers_traced=raw.repeats.traced, layers_written=raw.repeats.written)
     found = _captured(model, raw, leaves, live, named, state)
     # A dim that is fixed on purpose makes the tests on it constants.
     stacks = () if fixed else raw.recording.constant_predicates
