@@ -15,6 +15,8 @@ from explorer.config import CompilationConfig
 from explorer.stages.capture import CaptureRequest, capture
 from explorer.target import CompileTarget
 from explorer.torch_private import repeats
+from explorer.torch_private.capture import RawCapture
+from explorer.torch_private.repeats import RepeatCounts
 from explorer.torch_private.state_guards import GuardNode
 
 
@@ -50,6 +52,23 @@ def described(graph: fx.Graph) -> list[Any]:
 
 def text_of(value: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))
+
+
+def raw_of(captured: CapturedGraph) -> RawCapture:
+    assert isinstance(captured.raw, RawCapture)
+    return captured.raw
+
+
+def counts_of(captured: CapturedGraph) -> RepeatCounts:
+    return raw_of(captured).repeats
+
+
+def written_in(captured: CapturedGraph) -> int:
+    return counts_of(captured).written
+
+
+def guards_of(captured: CapturedGraph) -> list[tuple[str, tuple[str, ...]]]:
+    return list(guards_in(raw_of(captured).state.tree()))
 
 
 def guards_in(node: GuardNode) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -274,7 +274,10 @@ class Hooked(Layer):
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.inner.register_forward_hook(lambda module, given, result: result * (number + 1))
+        self.inner.register_forward_hook(self.scaled)
+
+    def scaled(self, module: nn.Module, given: Any, result: torch.Tensor) -> torch.Tensor:
+        return result * (self.number + 1)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         return self.inner(values)
@@ -312,7 +315,7 @@ class Pairs(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        residual = None
+        residual: Any = None
         for layer in self.layers:
             values, residual = layer(values, residual=residual)
         return values + residual
@@ -346,6 +349,7 @@ class Counting(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        layer: Any
         for number, layer in enumerate(self.layers):
             layer.factor = number + 1.0
             values = layer(values)
@@ -396,6 +400,7 @@ class Narrowing(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        layer: Any
         for layer in self.layers:
             values = layer(torch.cat((values, values)))[: values.shape[0]]
             values = layer.inner(values)

@@ -11,7 +11,12 @@ import torch
 from explorer import CompilationConfig, CompiledModel, compile_model
 from explorer.config import StoreConfig
 from explorer.target import CompileTarget
-from tests.explorer.torch_private.repeats.capturing import capture_of, described, guards_in
+from tests.explorer.torch_private.repeats.capturing import (
+    capture_of,
+    described,
+    guards_of,
+    written_in,
+)
 from tests.explorer.torch_private.repeats.repeated_models import MODELS
 
 SIZES = (6, 9, 12)
@@ -35,7 +40,7 @@ def test_graph_is_as_traced(name: str) -> None:
     target = target_of(name)
     found, plain = capture_of(target, plain=False), capture_of(target, plain=True)
 
-    assert found.raw.repeats.written == MODELS[name][1]
+    assert written_in(found) == MODELS[name][1]
     same = [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in described(found.graph)]
     assert same == [tuple(row[:6]) for row in described(plain.graph)]
     stacks = [row[6].get("stack_trace") for row in described(found.graph)]
@@ -47,7 +52,7 @@ def test_graph_is_as_traced(name: str) -> None:
     assert found.value_guards == plain.value_guards
     assert found.branch_sites == plain.branch_sites
     assert [each.places for each in found.functions] == [each.places for each in plain.functions]
-    assert list(guards_in(found.raw.state.tree())) == list(guards_in(plain.raw.state.tree()))
+    assert guards_of(found) == guards_of(plain)
 
 
 @pytest.mark.parametrize("name", MODELS)

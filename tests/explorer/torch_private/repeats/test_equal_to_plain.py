@@ -10,7 +10,13 @@ from torch import fx
 
 from explorer.stages.effects import storage_of
 from sample_models import toy_llama
-from tests.explorer.torch_private.repeats.capturing import capture_of, described, guards_in
+from tests.explorer.torch_private.repeats.capturing import (
+    capture_of,
+    counts_of,
+    described,
+    guards_of,
+    written_in,
+)
 
 SAMPLES = [
     ("toy_llama", {"layers": 5}),
@@ -32,13 +38,13 @@ def test_written_layers_are_as_traced(name: str, options: dict[str, Any]) -> Non
     target = importlib.import_module(f"sample_models.{name}").sample(**options)
     found, plain = capture_of(target, plain=False), capture_of(target, plain=True)
 
-    counts = found.raw.repeats
+    counts = counts_of(found)
     if options.get("layer_names") == "string":  # a text is in the graph, so that no two are alike
         assert (counts.traced, counts.written) == (4, 0)
     else:
         assert counts.traced <= 3
         assert counts.traced + counts.written == options["layers"]
-    assert plain.raw.repeats.written == 0
+    assert written_in(plain) == 0
 
     assert described(found.graph) == described(plain.graph)
     assert found.inputs == plain.inputs
@@ -49,7 +55,7 @@ def test_written_layers_are_as_traced(name: str, options: dict[str, Any]) -> Non
     assert found.specializations == plain.specializations
     assert found.runtime_asserts == plain.runtime_asserts
     assert found.functions == plain.functions
-    assert list(guards_in(found.raw.state.tree())) == list(guards_in(plain.raw.state.tree()))
+    assert guards_of(found) == guards_of(plain)
 
 
 def test_memory_of_written_layers_is_their_own() -> None:
