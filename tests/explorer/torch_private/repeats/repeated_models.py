@@ -366,6 +366,55 @@ class ChangedFromOutside(Layer):
         return self.inner(values) * self.factor
 
 
+class ChangingFirst(nn.Module):
+    """Changes all of its layers, then calls them: they do not show it before the trace ends."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        layer: Any
+        for number, layer in enumerate(self.layers):
+            layer.factor = number + 1.0
+        values = values * 2
+        for layer in self.layers:
+            values = layer(values)
+        return values
+
+
+@model(0, outer=ChangingFirst)
+class ChangedBefore(Layer):
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.factor = number + 1.0 if number else 0.5
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return self.inner(values) * self.factor
+
+
+class Reshaped(nn.Module):
+    """Goes on with what its layers made of their input."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        values = values + 1
+        for layer in self.layers:
+            made = layer(values)
+            values = values.squeeze(0) + made
+        return values
+
+
+@model(0, outer=Reshaped)
+class ReshapesItsInput(Layer):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        values.unsqueeze_(0)
+        return self.inner(values.squeeze(0))
+
+
 class Shared(nn.Module):
     """Changes an object that its layers look at."""
 
