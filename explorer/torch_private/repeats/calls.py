@@ -50,7 +50,7 @@ from explorer.torch_private.repeats.arguments import (
     is_like,
 )
 from explorer.torch_private.repeats.conditions import Below, Conditions, Sources, guards_below
-from explorer.torch_private.repeats.layers import RepeatCounts, RepeatsFailedError, has_hooks
+from explorer.torch_private.repeats.layers import RepeatCounts, RepeatsFailedError
 from explorer.torch_private.repeats.nodes import write_again
 from explorer.torch_private.repeats.places import Moved, Place, place_of
 from explorer.torch_private.repeats.results import result_of, template
@@ -208,7 +208,7 @@ class _Layers:
                 self._counts.written += 1
                 return result
         self._counts.traced += 1
-        if len(known) >= MOST_REMEMBERED or has_hooks(given.positional[0].value):
+        if len(known) >= MOST_REMEMBERED:
             return trace()
         return self._remembered(translator, known, given, trace)
 
@@ -273,8 +273,8 @@ class _Layers:
         if given.description != first.arguments.description or first.state != self._state():
             raise NotComparableError("another kind of call")
         below = Below(source for source, _ in given.modules)
-        if has_hooks(module) or any(each in below for each in output.side_effects.mutated_sources):
-            raise NotComparableError("a layer that was changed in the trace, or has hooks")
+        if any(each in below for each in output.side_effects.mutated_sources):
+            raise NotComparableError("a layer that was changed in the trace")
         sources = Sources(first.arguments.modules, given.modules, _scope(output))
         if not first.conditions.hold(sources):
             raise NotComparableError("another kind of module")

@@ -11,7 +11,6 @@ import torch
 
 FEWEST = 3
 """Modules of one class side by side that count as a repeated layer."""
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(eq=False)
@@ -70,9 +69,4 @@ def _runs_it(module: torch.nn.Module) -> bool:
     )
 
 
-def has_hooks(module: torch.nn.Module) -> bool:
-    """Whether calling a module, or a part of it, runs hooks: the guards of a capture skip them."""
-    return any(getattr(each, name, None) for each in module.modules() for name in _HOOKS)
-
-
-__all__ = ["FEWEST", "RepeatCounts", "RepeatsFailedError", "has_hooks", "repeated_layers"]
+__all__ = ["FEWEST", "RepeatCounts", "RepeatsFailedError", "repeated_layers"]

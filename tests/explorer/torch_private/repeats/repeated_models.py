@@ -270,7 +270,7 @@ class Conditional(Layer):
 
 @model(0)
 class Hooked(Layer):
-    """Hooks are in no guard of a capture."""
+    """Hooks are in no guard that is checked at a call."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -393,8 +393,8 @@ class ChangedBefore(Layer):
         return self.inner(values) * self.factor
 
 
-class Reshaped(nn.Module):
-    """Goes on with what its layers made of their input."""
+class AddingUp(nn.Module):
+    """Hands all of its layers one tensor, which each of them makes deeper."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -402,17 +402,17 @@ class Reshaped(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         values = values + 1
+        total = values.sum()
         for layer in self.layers:
-            made = layer(values)
-            values = values.squeeze(0) + made
-        return values
+            total = total + layer(values).flatten()[0]
+        return total + values.dim()
 
 
-@model(0, outer=Reshaped)
-class ReshapesItsInput(Layer):
+@model(0, outer=AddingUp)
+class DeepensItsInput(Layer):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         values.unsqueeze_(0)
-        return self.inner(values.squeeze(0))
+        return self.inner(values)
 
 
 class Shared(nn.Module):
