@@ -67,9 +67,7 @@ def stored_answer(
     for each, factors in found:
         if each is not None and serves(each.changed, factors):
             return StoredAnswer(wanted.label, True, each.manifest.label, (), "")
-    others = [
-        (_for_other_sizes(store, kind, factors, without), factors) for factors in factor_sets
-    ]
+    others = [(_for_other_sizes(store, kind, factors, without), factors) for factors in factor_sets]
     sizes = _listed_sizes([entry for each, _ in others for entry in each])
     if str(wanted.size_range) in sizes:  # then it is what is known of them that differs
         sizes = ()
