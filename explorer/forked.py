@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
@@ -124,6 +124,7 @@ def fork(serve: Callable[[Connection], None]) -> ForkedProcess:
             stream.flush()
     # No signal may reach the new process while it has this one's handlers.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    process = None
     try:
         pid = _fork()
         if pid == 0:
@@ -137,12 +138,24 @@ def fork(serve: Callable[[Connection], None]) -> ForkedProcess:
                     serve(theirs)
             finally:
                 os._exit(0)  # neither exit handlers nor finalizers: they are the parent's
+        process = ForkedProcess(pid, ours)
+        theirs.close()
+        with contextlib.suppress(OSError):  # both sides do, so that the first one has done it
+            os.setpgid(pid, pid)
     finally:
+        _let_signals_in(mask, process)
+    assert process is not None  # the other process never comes here
+    return process
+
+
+def _let_signals_in(mask: Collection[int], process: ForkedProcess | None) -> None:
+    """Handlers of signals that came meanwhile run here; what they raise ends the new process."""
+    try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    theirs.close()
-    with contextlib.suppress(OSError):  # both sides do, so that it is done for whoever is first
-        os.setpgid(pid, pid)
-    return ForkedProcess(pid, ours)
+    except BaseException:
+        if process is not None:
+            process.end()
+        raise
 
 
 def _fork() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -45,7 +46,11 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left")
 def test_piece_of_a_worker_that_dies_is_compiled_here(
     folder: Path, caplog: pytest.LogCaptureFixture, number: signal.Signals
 ) -> None:
-    backend = Backend(folder, _9_64=lambda: os.kill(os.getpid(), number))
+    def dies() -> None:
+        faulthandler.disable()  # it would print where
+        os.kill(os.getpid(), number)
+
+    backend = Backend(folder, _9_64=dies)
     this = session(backend)
     with counters.expect(compiled=4, saved=4):
         this.update()
@@ -257,6 +262,44 @@ def test_while_other_threads_are_busy(folder: Path) -> None:
         for thread in threads:
             thread.join()
     assert failed == []
+
+
+def test_operator_that_shares_its_work_with_threads_runs_in_a_worker(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computes() -> None:
+        values = torch.ones(2_000_000)
+        assert float((values + values).sum()) == 4_000_000
+
+    monkeypatch.setattr(parallel_compile, "SECONDS_BETWEEN_PULSES", 0.2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        computes()  # from now on there are threads of OpenMP, which are not in a forked process
+        backend = Backend(folder, _9_64=computes)
+        session(backend).update()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert HERE not in backend.processes()
+
+
+def test_interrupt_at_the_fork_leaves_no_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork, begun = os.fork, []
+
+    def interrupted() -> int:
+        pid = fork()
+        if pid:
+            begun.append(pid)
+            signal.raise_signal(signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(os, "fork", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session(Backend(folder)).update()
+    assert len(begun) == 1 and not Path(f"/proc/{begun[0]}").exists()
 
 
 def in_daemon(folder: Path, outcome: Any) -> None:
