@@ -61,6 +61,7 @@ def test_result_is_that_of_one_process(folder: Path, tmp_path: Path) -> None:
         two.update()
     assert facts(two) == facts(one)
     assert len(backend.processes()) == 2 and HERE not in backend.processes()
+    assert backend.loads == 4  # what runs is what the backend made of the workers' bytes
     assert all(each.seconds > 0 for each in two.compilation.artifacts)
     assert_runs_as_eager(two)
     stores = [open_store(tmp_path / name) for name in "ab"]
