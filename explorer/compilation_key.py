@@ -34,6 +34,7 @@ NOT_OF_A_COMPILATION: Mapping[str, str] = {
     "backend": "counts by the backend's own identity, as factor 'backend'",
     "inductor_config": "counts by value, passes by uuid, in the backend's identity",
     "store": "decides where artifacts are kept",
+    "compile_workers": "decides how fast artifacts are made, not what they are",
     "debug_dump_path": "decides where copies for reading go",
 }
 """Fields of the configuration that are no factor of a compilation -> why not."""

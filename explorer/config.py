@@ -170,6 +170,8 @@ class CompilationConfig:
         inductor_config: settings for the Inductor backend, checked against its own list of
             settings; graph passes among them are ``GraphPass`` objects or functions of a graph.
         store: where artifacts are kept between processes.
+        compile_workers: processes that compile pieces at once, at least 1; how fast artifacts are
+            made, never what they are.
         debug_dump_path: folder in which every compilation writes its stages as files to read and to
             run; None writes nothing.
     """
@@ -189,6 +191,7 @@ class CompilationConfig:
     dedupe: bool = True
     inductor_config: Mapping[str, Any] = field(default_factory=dict)
     store: StoreConfig = field(default_factory=StoreConfig)
+    compile_workers: int = 1
     debug_dump_path: Path | None = None
 
     def __post_init__(self) -> None:
@@ -213,6 +216,7 @@ class CompilationConfig:
         _set(self, "grad", _member(GradPolicy, self.grad, "grad"))
         _set(self, "guard_policy", _member(GuardPolicy, self.guard_policy, "guard_policy"))
         _sizes((self.variants_limit,), "variants_limit", smallest=1)
+        _sizes((self.compile_workers,), "compile_workers", smallest=1)
         if not isinstance(self.dynamic_shapes, DynamicShapesConfig):
             raise ConfigError(
                 f"dynamic_shapes must be a DynamicShapesConfig, not {self.dynamic_shapes!r}."

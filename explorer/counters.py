@@ -116,6 +116,10 @@ class Counters(Counts):
                 for name, amount in amounts.items():
                     setattr(counts, name, getattr(counts, name) + amount)
 
+    def renew_lock(self) -> None:
+        """For a forked process: a lock that another thread held at the fork would stay held."""
+        self._lock = threading.Lock()
+
     @contextlib.contextmanager
     def also_for(self, counts: Counts) -> Iterator[None]:
         """Inside, what this thread counts is added to ``counts`` as well."""

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +88,11 @@ class StoreRequest:
     factors: Mapping[str, str]
     own_factors: Mapping[str, str] | None
     symbols: Mapping[str, Expression]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of the entries that there may be."""
+        return frozenset(entry_key(KIND, factors) for factors in self.factor_sets)
 
     @property
     def factor_sets(self) -> tuple[Mapping[str, str], ...]:
@@ -235,7 +240,7 @@ class PieceStore:
             name = f"artifact_{number}"
             try:
                 listed.append(_facts(each, name, names))
-                blobs[name] = self._keeping.serialize(each.function)
+                blobs[name] = self._content(each)
             except UnknownExpression as error:
                 logger.info("piece %s is not stored: its condition has %s", label, error)
                 return
@@ -248,6 +253,10 @@ class PieceStore:
         assert factors is not None
         if self._store.put(KIND, factors, blobs, label=label) is not None:
             counters.add(saved=len(made))
+
+    def _content(self, made: MadeCode) -> bytes:
+        assert self._keeping is not None
+        return made.content if made.content is not None else self._keeping.serialize(made.function)
 
     def single_flight(
         self, request: StoreRequest, while_waiting: Callable[[], None] | None = None
@@ -281,18 +290,21 @@ class PieceStore:
             f"forbids to compile it: {self.answer(request).reason}."
         )
 
-    def answer(self, request: StoreRequest) -> StoredAnswer:
+    def answer(self, request: StoreRequest, *, without: Collection[str] = ()) -> StoredAnswer:
         """Whether there is something for a request, and else what is missing.
 
         Nothing is loaded.
 
         Args:
             request: it.
+            without: keys of entries that are passed over.
         """
         if self._store is None:
             reason = f"the backend {self.backend.name!r} keeps nothing, or the store is off"
             return StoredAnswer(request.wanted.label, False, None, (), reason)
-        return stored_answer(self._store, KIND, request.wanted, request.factor_sets)
+        return stored_answer(
+            self._store, KIND, request.wanted, request.factor_sets, without=without
+        )
 
 
 _LIST = "artifacts.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from explorer.environment import NO_COMPILER
@@ -47,6 +47,8 @@ def stored_answer(
     kind: str,
     wanted: WantedArtifact,
     factor_sets: Sequence[Mapping[str, str]],
+    *,
+    without: Collection[str] = (),
 ) -> StoredAnswer:
     """Whether there is something for a request, and else what is missing; nothing is loaded.
 
@@ -55,8 +57,9 @@ def stored_answer(
         kind: of the entries.
         wanted: the request.
         factor_sets: factors under which there may be an entry that serves, one or more.
+        without: keys of entries that are passed over.
     """
-    found = [(store.nearest(kind, factors), factors) for factors in factor_sets]
+    found = [(store.nearest(kind, factors, without=without), factors) for factors in factor_sets]
     nearest = [each for each, _ in found if each is not None]
     if not nearest:
         reason = f"the store at {store.root.path} has no pieces"
@@ -64,7 +67,7 @@ def stored_answer(
     for each, factors in found:
         if each is not None and serves(each.changed, factors):
             return StoredAnswer(wanted.label, True, each.manifest.label, (), "")
-    others = [(_for_other_sizes(store, kind, factors), factors) for factors in factor_sets]
+    others = [(_for_other_sizes(store, kind, factors, without), factors) for factors in factor_sets]
     sizes = _listed_sizes([entry for each, _ in others for entry in each])
     if str(wanted.size_range) in sizes:  # then it is what is known of them that differs
         sizes = ()
@@ -98,13 +101,13 @@ def serves(changed: Sequence[ChangedFactor], factors: Mapping[str, str]) -> bool
 
 
 def _for_other_sizes(
-    store: ArtifactStore, kind: str, factors: Mapping[str, str]
+    store: ArtifactStore, kind: str, factors: Mapping[str, str], without: Collection[str]
 ) -> tuple[Manifest, ...]:
     """The entries of the same piece that only its sizes tell apart."""
     same = {name: text for name, text in factors.items() if name not in _OF_SIZES}
     if factors["compiler"] == NO_COMPILER:
         del same["compiler"]
-    found = store.find(kind, same)
+    found = store.find(kind, same, without=without)
     return tuple(each for each in found if each.factors.keys() == factors.keys())
 
 

@@ -16,6 +16,7 @@ from explorer.counters import counters
 from explorer.progress import CancelToken, Progress, ProgressCallback
 from explorer.size_range import SizeRange
 from explorer.stages.compile_plan import CompilePlan, plan_compile
+from explorer.stages.parallel_compile import compile_ahead
 from explorer.stages.piece_compiler import PieceCompiler
 from explorer.trace import ArtifactTrace
 
@@ -34,8 +35,9 @@ def compile_pieces(
         unique: the groups of pieces.
         config: ranges, sizes, backend.
         memory: artifacts by ``WantedArtifact.key``.
-        progress: told before each artifact and at the end.
-        cancel: looked at between artifacts, and while another process makes one of them.
+        progress: told before each artifact and at the end; with ``compile_workers``, whenever
+            others are being made.
+        cancel: looked at between artifacts, and while other processes make some of them.
 
     Raises:
         CompileError: the backend failed; the message names piece, range and source line.
@@ -46,18 +48,23 @@ def compile_pieces(
     artifacts: list[Artifact] = []
     groups = {each.unique_id: each for each in unique.unique_pieces}
     captured = unique.split.normalised.captured
-    for done, wanted in enumerate(plan.wanted):
+    ahead = compile_ahead(compiler, plan.wanted, memory or {}, progress=progress, cancel=cancel)
+    done = len(ahead.results)
+    for position, wanted in enumerate(plan.wanted):
         if cancel is not None:
             cancel.raise_if_cancelled()
         now = Progress(done, len(plan.wanted), f"piece {wanted.label}")
-        if progress is not None:
-            progress(now)
+        if position not in ahead.results:
+            done += 1
+            if progress is not None:
+                progress(now)
         count = len(groups[wanted.unique_id].piece_indices)
         counters.add(requested=count, shared=count - 1)
         made: list[Artifact] = []
         log = ArtifactTrace(groups[wanted.unique_id], wanted, captured, len(plan.wanted))
         with log.around(made):
-            made += compiler.make(wanted, memory or {}, _while_waiting(now, progress, cancel))
+            waiting = _while_waiting(now, progress, cancel)
+            made += compiler.make(wanted, memory or {}, waiting, ahead.of(position))
         artifacts += made
     if progress is not None:
         progress(Progress(len(plan.wanted), len(plan.wanted), "compiled"))

@@ -53,6 +53,7 @@ class MadeCode:
         seconds: wall time of the compile; 0.0 when it was loaded.
         from_torch_cache: whether torch's own cache had it.
         note: why another backend made it than the configured one; empty when that one did.
+        content: the function as the backend's ``serialize`` wrote it, where that is known already.
     """
 
     function: Any
@@ -66,6 +67,23 @@ class MadeCode:
     seconds: float = 0.0
     from_torch_cache: bool = False
     note: str = ""
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MadeAhead:
+    """What is known of a request before it is its turn.
+
+    Attributes:
+        made: all code for it, stored already; None when there is none.
+        later: keys of the entries that were stored for this request and for those after it.
+    """
+
+    made: tuple[MadeCode, ...] | None = None
+    later: frozenset[str] = frozenset()
+
+
+NOTHING_AHEAD = MadeAhead()
 
 
 @dataclass(frozen=True)

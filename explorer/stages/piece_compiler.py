@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,15 +36,21 @@ from explorer.guards.valid import (
 )
 from explorer.piece_store import PieceStore, StoreRequest
 from explorer.size_range import SizeRange
-from explorer.stages import effects
-from explorer.stages.backends import Backend, EagerBackend, boxed, resolve_backend
+from explorer.stages.backends import Backend, boxed, resolve_backend
 from explorer.stages.compile_plan import WantedArtifact, dispatch_size, knows_conditions
 from explorer.stages.dedupe import record_of
+from explorer.stages.eager_pieces import backend_for
 from explorer.stages.graphs import example_value, placeholders
-from explorer.stages.made_code import CodeUser, MadeCode, artifacts_of, size_places
+from explorer.stages.made_code import (
+    NOTHING_AHEAD,
+    CodeUser,
+    MadeAhead,
+    MadeCode,
+    artifacts_of,
+    size_places,
+)
 from explorer.stages.split import size_symbols
 from explorer.stored_answer import StoredAnswer
-from explorer.torch_private import ops
 from explorer.torch_private.shapes import AddedGuard, Bounds, FreshInputs, fresh_inputs
 from explorer.trace import ArtifactTrace
 
@@ -60,13 +66,14 @@ class PieceCompiler:
         self.backend = resolve_backend(config)
         self.dispatch = dispatch_size(self.captured, config)
         self.pieces = {each.unique_id: each for each in unique.unique_pieces}
-        self._stored = PieceStore(config, self.backend)
+        self.store = PieceStore(config, self.backend)
 
     def make(
         self,
         wanted: WantedArtifact,
         memory: Mapping[str, Sequence[Artifact]],
         while_waiting: Callable[[], None] | None = None,
+        ahead: MadeAhead = NOTHING_AHEAD,
     ) -> list[Artifact]:
         """The artifacts for one request.
 
@@ -77,6 +84,7 @@ class PieceCompiler:
             memory: artifacts by ``WantedArtifact.key``.
             while_waiting: called several times a second while another process makes the same; what
                 it raises ends the wait.
+            ahead: what was made for this request already, by ``compile`` in another process.
 
         Raises:
             CompileError: the backend failed.
@@ -94,7 +102,7 @@ class PieceCompiler:
                 )
                 for artifact in known
             ]
-        return self._stored_or_made(wanted, {}, 0, while_waiting)
+        return self._stored_or_made(wanted, {}, 0, while_waiting, ahead)
 
     def make_at(
         self, unique_id: str, size_range: SizeRange | None, fixed: Mapping[str, int]
@@ -106,17 +114,30 @@ class PieceCompiler:
             made += self._stored_or_made(wanted, fixed, _DEEPEST_SPLIT)
         return made[0]
 
+    def compile(self, wanted: WantedArtifact) -> list[MadeCode]:
+        """What the backend makes of a request, whatever is stored; nothing is kept.
+
+        Raises:
+            CompileError: the backend failed.
+        """
+        piece = self.pieces[wanted.unique_id].representative
+        return self._compile_range(piece, wanted, wanted.size_range, {}, 0)
+
+    def request(self, wanted: WantedArtifact) -> StoreRequest | None:
+        """What the store is asked for; None when it does not matter."""
+        return self._request(wanted, {}) if self.store.matters else None
+
     def stored(self, wanted: WantedArtifact) -> StoredAnswer:
         """What the store has for a request; nothing is loaded or made."""
-        return self._stored.answer(self._request(wanted, {}))
+        return self.store.answer(self._request(wanted, {}))
 
     def is_stored(self, wanted: WantedArtifact) -> bool:
         """Whether the store has something for a request."""
-        return self._stored.matters and self._stored.has(self._request(wanted, {}))
+        return self.store.matters and self.store.has(self._request(wanted, {}))
 
     def stored_request(self, wanted: WantedArtifact) -> StoreRequest | None:
         """A request by the very factors under which the store has something; None without."""
-        return self._stored.narrowed(self._request(wanted, {})) if self._stored.matters else None
+        return self.store.narrowed(self._request(wanted, {})) if self.store.matters else None
 
     def _request(self, wanted: WantedArtifact, fixed: Mapping[str, int]) -> StoreRequest:
         unique = self.pieces[wanted.unique_id]
@@ -124,7 +145,7 @@ class PieceCompiler:
         known = None if knows_conditions(self.config) else self._conditions_of(unique)
         places = size_places(unique.representative, self.captured)
         symbols = {place.name: symbol for symbol, place in places.items()}
-        return self._stored.request(unique, wanted, bounds, known, symbols)
+        return self.store.request(unique, wanted, bounds, known, symbols)
 
     def _conditions_of(self, unique: UniquePiece) -> str:
         """What the capture knows of a piece's sizes, as a digest that names no symbol."""
@@ -137,30 +158,44 @@ class PieceCompiler:
         fixed: Mapping[str, int],
         depth: int,
         while_waiting: Callable[[], None] | None = None,
+        ahead: MadeAhead = NOTHING_AHEAD,
     ) -> list[Artifact]:
         """What the store has for a request, else what the backend makes of it, stored."""
-        stored, piece = self._stored, self.pieces[wanted.unique_id].representative
+        stored, piece = self.store, self.pieces[wanted.unique_id].representative
         size_range = wanted.size_range
-        if not stored.matters:
-            made = self._compile_range(piece, wanted, size_range, fixed, depth)
-            return self._artifacts(piece, wanted, made, ArtifactOrigin.COMPILED)
-        request = self._request(wanted, fixed)
+        request = self._request(wanted, fixed) if stored.matters else None
+        if ahead.made is not None:
+            return self._new(wanted, ahead.made, self._changes(request, ahead.later))
+        if request is None:
+            return self._new(wanted, self._compile_range(piece, wanted, size_range, fixed, depth))
         found = stored.load(request)
         if found is None:
             stored.refuse_miss(request)
             with stored.single_flight(request, while_waiting):
                 found = stored.load(request)  # another process may have made it by now
                 if found is None:
-                    names = tuple(each.name for each in stored.answer(request).changed)
+                    names = self._changes(request, ahead.later)
                     made = self._compile_range(piece, wanted, size_range, fixed, depth)
                     stored.save(request, made)
-                    new = self._artifacts(piece, wanted, made, ArtifactOrigin.COMPILED)
-                    return [dataclasses.replace(each, changed_factors=names) for each in new]
-        return self._artifacts(piece, wanted, found, ArtifactOrigin.STORE)
+                    return self._new(wanted, made, names)
+        return self._artifacts(wanted, found, ArtifactOrigin.STORE)
+
+    def _changes(self, request: StoreRequest | None, later: Collection[str]) -> tuple[str, ...]:
+        """Names of the factors in which the nearest entry differs."""
+        if request is None:
+            return ()
+        return tuple(each.name for each in self.store.answer(request, without=later).changed)
+
+    def _new(
+        self, wanted: WantedArtifact, made: Sequence[MadeCode], changed: tuple[str, ...] = ()
+    ) -> list[Artifact]:
+        found = self._artifacts(wanted, made, ArtifactOrigin.COMPILED)
+        return [dataclasses.replace(each, changed_factors=changed) for each in found]
 
     def _artifacts(
-        self, piece: Piece, wanted: WantedArtifact, made: Sequence[MadeCode], origin: ArtifactOrigin
+        self, wanted: WantedArtifact, made: Sequence[MadeCode], origin: ArtifactOrigin
     ) -> list[Artifact]:
+        piece = self.pieces[wanted.unique_id].representative
         user = CodeUser(
             sizes=self.captured.sizes,
             places=size_places(piece, self.captured),
@@ -236,7 +271,7 @@ class PieceCompiler:
         fixed: Mapping[str, int],
     ) -> MadeCode:
         concrete = bool(fixed) or (size_range is not None and size_range.is_single_size)
-        backend, reason = self._backend_for(piece, concrete=concrete)
+        backend, reason = backend_for(piece, self.backend, concrete=concrete)
         fresh = self._fresh_inputs(piece, size_range, fixed)
         started = time.perf_counter()
         bounds = self._bounds_text(piece, size_range, fixed)
@@ -267,22 +302,6 @@ class PieceCompiler:
             from_torch_cache=getattr(function, "from_torch_cache", False),
             note=reason,
         )
-
-    def _backend_for(self, piece: Piece, *, concrete: bool) -> tuple[Backend, str]:
-        """The configured backend, or eager where that one is known to answer wrongly."""
-        if self.backend.name == "eager":
-            return self.backend, ""
-        if not piece.outputs and not _writes(piece):
-            return EagerBackend(), "runs eagerly: it has no output"
-        if concrete and self.backend.name == "inductor" and _has_branches(piece):
-            # torch 2.13: its FakeTensorUpdater refuses a torch.cond whose test became a constant.
-            return EagerBackend(), "runs eagerly: Inductor cannot lower torch.cond at one size"
-        if aliased := _aliased_and_written(piece):
-            return EagerBackend(), (
-                f"runs eagerly: it writes to memory that its inputs {' and '.join(aliased)} share, "
-                f"which {self.backend.name} compiles wrongly"
-            )
-        return self.backend, ""
 
     def _fresh_inputs(
         self, piece: Piece, size_range: SizeRange | None, fixed: Mapping[str, int]
@@ -370,28 +389,6 @@ class PieceCompiler:
 
 def _holds_at(condition: Expression, values: Mapping[Expression, int]) -> bool:
     return bool(condition.xreplace({s: sympy.Integer(v) for s, v in values.items()}) == sympy.true)
-
-
-def _writes(piece: Piece) -> bool:
-    return bool(effects.written_storages(piece.graph.nodes))
-
-
-def _has_branches(piece: Piece) -> bool:
-    return any(ops.is_higher_order(node.target) for node in piece.graph.nodes)
-
-
-def _aliased_and_written(piece: Piece) -> tuple[str, ...]:
-    """Names of inputs that share memory which the piece writes to; empty when there are none."""
-    written = effects.written_storages(piece.graph.nodes)
-    sharing: dict[int, list[str]] = {}
-    for node in placeholders(piece.graph):
-        storage = effects.storage_of(node)
-        if storage is not None:
-            sharing.setdefault(storage, []).append(node.name)
-    for storage, names in sharing.items():
-        if storage in written and len(names) > 1:
-            return tuple(names)
-    return ()
 
 
 def _bytes_of(backend: Backend, function: Any) -> int | None:

@@ -11,7 +11,7 @@ import errno
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from explorer.errors import ConfigError, StoreError
@@ -157,24 +157,38 @@ class ArtifactStore:
         """
         self._set_aside(self._folder(ENTRIES) / entry.manifest.key, why)
 
-    def find(self, kind: str, factors: Mapping[str, str]) -> tuple[Manifest, ...]:
+    def find(
+        self, kind: str, factors: Mapping[str, str], *, without: Collection[str] = ()
+    ) -> tuple[Manifest, ...]:
         """The entries of a kind that have at least these factors, the newest first.
 
         Their blobs are not looked at: ``get`` with the factors of one of them does that.
+
+        Args:
+            kind: of artifact.
+            factors: by name.
+            without: keys of entries that are passed over.
         """
-        found = [each for each in self._of_kind(kind) if agrees(each, factors)]
+        found = [each for each in self._of_kind(kind, without) if agrees(each, factors)]
         return tuple(sorted(found, key=lambda each: (-each.created_seconds, each.key)))
 
-    def nearest(self, kind: str, factors: Mapping[str, str]) -> Nearest | None:
+    def nearest(
+        self, kind: str, factors: Mapping[str, str], *, without: Collection[str] = ()
+    ) -> Nearest | None:
         """The entry of a kind with the fewest other factors, and which these are.
 
         The newest among equals; None where nothing of that kind is stored.
-        """
-        return nearest_of(self._of_kind(kind), factors)
 
-    def _of_kind(self, kind: str) -> list[Manifest]:
+        Args:
+            kind: of artifact.
+            factors: by name.
+            without: keys of entries that are passed over.
+        """
+        return nearest_of(self._of_kind(kind, without), factors)
+
+    def _of_kind(self, kind: str, without: Collection[str]) -> list[Manifest]:
         known = self._known.now() if self._root.can_read else []
-        return [each for each in known if each.kind == kind]
+        return [each for each in known if each.kind == kind and each.key not in without]
 
     # ---------------------------------------------------------------------------------------- save
 

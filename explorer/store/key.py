@@ -25,6 +25,7 @@ NOT_OF_A_PIECE: Mapping[str, str] = {
     "dedupe": "decides which pieces share an artifact, not what it computes",
     "inductor_config": "counts by value, passes by uuid, in the backend's identity",
     "store": "decides where artifacts are kept",
+    "compile_workers": "decides how fast artifacts are made, not what they are",
     "debug_dump_path": "decides where copies for reading go",
 }
 """Fields of the configuration that are no factor of a piece's artifact -> why not."""

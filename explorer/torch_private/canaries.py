@@ -11,6 +11,7 @@ import logging
 import tempfile
 from collections.abc import Callable
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import torch
 from torch import fx
@@ -540,6 +541,18 @@ def _kernel_calls() -> None:
     _expect(found == [(["float*"], "source")], "a kernel is not found in generated code")
 
 
+def _forked_process() -> None:
+    """What is settled in a process that was forked to compile."""
+    from torch._inductor import config, utils
+    from torch._inductor.async_compile import AsyncCompile
+
+    _expect(hasattr(AsyncCompile.pool, "cache_clear"), "the pool of threads cannot be forgotten")
+    _expect("compile_threads" in config.get_config_copy(), "there is no compile_threads")
+    with patch.object(torch, "get_num_threads", lambda: 7), config.patch({"cpp.threads": -1}):
+        threads = utils.parallel_num_threads()
+    _expect(threads == 7, "generated code is not for as many threads as torch.get_num_threads()")
+
+
 def _graph_passes() -> None:
     """Compiles one matrix product with a pass in every setting that takes one."""
     from explorer.torch_private import graph_passes, inductor
@@ -638,6 +651,7 @@ CANARIES: tuple[Canary, ...] = (
     ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
     ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
     ("AsyncCompile.cpp_pybinding", _kernel_calls),
+    ("AsyncCompile.pool, compile_threads and parallel_num_threads", _forked_process),
     ("CustomGraphPass and the settings that take one", _graph_passes),
     ("CustomInferenceAwareGraphPass", _inference_aware_pass),
     ("torch._logging._internal and CompileContext", _structured_log),

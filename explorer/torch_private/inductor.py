@@ -3,12 +3,14 @@
 Private names used (torch 2.13.0): ``torch._inductor.standalone_compile`` (``fake_mode=``,
 ``aot=True``), ``torch._inductor.config`` and ``torch._functorch.config`` with ``get_config_copy``,
 ``torch._inductor.exc.InductorError``, and of an artifact: ``inner_fn``,
-``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and ``source_code``.
+``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and ``source_code``; of
+``torch._inductor.async_compile.AsyncCompile``: ``pool``, and the setting ``compile_threads``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ import torch._functorch.config as functorch_config
 import torch._inductor
 import torch._inductor.config
 from torch import fx
+from torch._inductor.async_compile import AsyncCompile
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 COMPILE_ERRORS = (InductorError, InvalidCxxCompiler)
@@ -64,6 +67,25 @@ def standalone_compile(
             options=options,
             **mode,
         )
+
+
+def prepare_to_fork() -> None:
+    """Imports what a compile needs, once, for all processes that are about to be forked."""
+    importlib.import_module("torch._inductor.compile_fx")
+
+
+def settle_in_forked_process() -> None:
+    """Makes torch usable in a process that was just forked, which has one thread.
+
+    OpenMP's threads are the parent's: an operator that wants to share its work with them waits for
+    ever. So are those that Inductor hands C++ kernels to. But generated code is for as many threads
+    as the parent has.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.get_num_threads = lambda: threads
+    torch._inductor.config.compile_threads = 1
+    AsyncCompile.pool.cache_clear()  # for settings that ask for more threads: it makes new ones
 
 
 def cache_hits() -> int:
