@@ -60,9 +60,7 @@ def cut(
         take = capture_general if variants else capture
         captured = step("capture", capture_reads(request, config), lambda: take(request, config))
     normalised = step("normalise", (captured,), lambda: normalise(captured))
-    pieces = step(
-        "split", (normalised, config.splitting_ops), lambda: split(normalised, config.splitting_ops)
-    )
+    pieces = step("split", (normalised, config.cuts_at), lambda: split(normalised, config.cuts_at))
     dispatch = config.dispatch_dim or (captured.sizes[0].name if captured.sizes else None)
     facts = SizeFacts.RELIED_ON if knows_conditions(config) else SizeFacts.LEFT_OUT
     return step(

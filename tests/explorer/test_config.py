@@ -39,8 +39,8 @@ REFUSED = [
     pytest.param({"compile_sizes": (4.0,)}, r"compile_sizes must hold ints, not 4\.0", id="float"),
     pytest.param({"compile_sizes": (True,)}, "compile_sizes must hold ints, not True", id="bool"),
     pytest.param(
-        {"compile_sizes": ("cudagraph_capture_sizes",)},
-        "compile_sizes must hold ints, not 'cudagraph_capture_sizes'",
+        {"compile_sizes": ("capture_sizes",)},
+        "compile_sizes must hold ints, not 'capture_sizes'",
         id="a word as a size",
     ),
     pytest.param({"compile_sizes": 16}, "compile_sizes must be a tuple of ints, not 16", id="bare"),
