@@ -13,6 +13,7 @@ from explorer.config import CUDAGraphMode
 from explorer.counters import counters
 from explorer.runtime.cuda_graph_api import CaptureFailed, GraphApi, first_line
 from explorer.runtime.graph_entry import Entry, FullGraph, captured_inputs
+from explorer.runtime.partitioned_piece import PartitionedPiece
 from explorer.runtime.piece_graph import CapturePass, PieceFunction, PieceGraph
 from explorer.runtime.static_memory import StaticBuffers, storages
 from explorer.stages import effects
@@ -32,6 +33,7 @@ class Capturer:
         bind: a row, and what to put around each compiled piece -> the stitching function.
         bound: the parameters, buffers and constants in it.
         warmups: runs before a capture.
+        is_partitioned: whether Inductor cut the pieces into partitions, which are captured instead.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Capturer:
         *,
         bound: Sequence[Any],
         warmups: int,
+        is_partitioned: bool = False,
     ) -> None:
         self.buffers = StaticBuffers()
         self._api = api
@@ -49,6 +52,7 @@ class Capturer:
         self._bind = bind
         self._bound = storages(bound)
         self._warmups = warmups
+        self._is_partitioned = is_partitioned
         self._pool = api.new_pool()
         self._plain: dict[str, Callable[..., Any]] = {}
         self._pieces = {piece.name: piece for piece in unique.pieces}
@@ -162,6 +166,8 @@ class Capturer:
         pieces: list[PieceGraph] = []
 
         def wrap(name: str, function: PieceFunction) -> PieceFunction:
+            if self._is_partitioned:
+                return PartitionedPiece(name, function, shared, pieces)
             graph = self._pieces[name].graph
             written = effects.written_inputs(graph)
             pieces.append(
