@@ -107,7 +107,7 @@ class BindingGraphs:
     def notes(self) -> tuple[str, ...]:
         """Why calls are served by no graph, or by no full one."""
         found = [entry.note for entry in list(self._entries.values())]
-        found += [plan.blocked or plan.doubt for plan in list(self._plans.values())]
+        found += [plan.served.note for plan in list(self._plans.values())]
         return tuple(dict.fromkeys(note for note in found if note))
 
     # ------------------------------------------------------------------------------ for some shapes

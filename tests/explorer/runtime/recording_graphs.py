@@ -16,13 +16,24 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from explorer import CompilationConfig, CompiledModel, Session
+from explorer import CompilationConfig, CompiledModel, Session, direct_register_custom_op
 from explorer.config import CUDAGraphMode
 from explorer.runtime.cuda_graph_api import CaptureFailed
 from explorer.session import _Rebuild
+from sample_models import toy_llama
 
-SYNCHRONISING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select")
+SYNCHRONISING = ("aten::item", "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select")
 GARBAGE = 77
+PYTHON_OPS: dict[str, Callable[..., Any]] = {"demo::attention": toy_llama.causal_attention}
+"""Ops that are written in Python, by name: a replay does what they called, and not their Python."""
+
+
+def python_op(function: Callable[..., Any], **options: Any) -> str:
+    """Registers an op that is written in Python; returns its name."""
+    name = f"graphs_{function.__name__}"
+    direct_register_custom_op(name, function, **options)
+    PYTHON_OPS[f"explorer::{name}"] = function
+    return f"explorer::{name}"
 
 
 @dataclass(eq=False)
@@ -48,9 +59,9 @@ class _Recording(TorchDispatchMode):
         name = func._schema.name
         if name in SYNCHRONISING:
             raise RuntimeError(f"called a synchronizing operation ({name})")
-        if not name.startswith(("aten::", "prims::")):
-            with self:
-                return func(*args, **kwargs)
+        if name in PYTHON_OPS:
+            with self:  # so that what it calls comes here
+                return PYTHON_OPS[name](*args, **kwargs)
         if self.graph is None:
             return func(*args, **kwargs)
         given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
@@ -114,7 +125,8 @@ class RecordingGraphs:
         recording = _Recording(graph)
         self.capturing, before = True, self.capturing
         try:
-            with recording:
+            # Else the graph could not write into what it made here.
+            with torch.inference_mode(False), torch.no_grad(), recording:
                 result = function()
         except Exception as error:
             raise CaptureFailed(str(error)) from error
@@ -134,14 +146,16 @@ class RecordingGraphs:
             _spoil(later.made)
         _spoil(graph.made)
         graph.replays += 1
-        for func, args, kwargs, kept in graph.ops:
-            result = func(*args, **kwargs)
-            for old, new in zip(tree_leaves(kept), tree_leaves(result), strict=False):
-                if isinstance(old, torch.Tensor):
-                    old.copy_(new)
+        with torch.inference_mode(False), torch.no_grad():
+            for func, args, kwargs, kept in graph.ops:
+                result = func(*args, **kwargs)
+                for old, new in zip(tree_leaves(kept), tree_leaves(result), strict=False):
+                    if isinstance(old, torch.Tensor):
+                        old.copy_(new)
 
     def weakly(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        return [each.detach() for each in tensors]
+        with torch.inference_mode(False):
+            return [each.detach() for each in tensors]
 
     def reserved_bytes(self) -> int:
         return self.taken
@@ -176,4 +190,4 @@ def graphed(
     return CompiledModel(session.request, compilation, rebuild, graph_api=api)
 
 
-__all__ = ["RecordingGraphs", "graphed"]
+__all__ = ["RecordingGraphs", "graphed", "python_op"]
