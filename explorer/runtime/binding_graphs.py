@@ -73,6 +73,10 @@ class BindingGraphs:
         if self._api.is_capturing():
             self.last = ServedByGraph(note="the call is part of another capture")
             return NOT_GRAPHED
+        device = self._calls.device
+        if not self._api.is_current(device):
+            self.last = ServedByGraph(note=f"the current device is not {device}, the model's")
+            return NOT_GRAPHED
         if [each.data_ptr() for each in self._bound.values()] != self._addresses:
             logger.warning("capturing CUDA graphs again: %s lies elsewhere", self._moved())
             self._begin()

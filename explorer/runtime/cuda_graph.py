@@ -51,7 +51,7 @@ class GraphCalls:
     def __init__(self, runner: Runner, graphing: Graphing) -> None:
         self.runner = runner
         self.graphing = graphing
-        _refuse_other_devices(runner, graphing.api.device_type)
+        self.device = _device_of(runner, graphing.api.device_type)
         self.refusal = ""
         self.form: CallForm | None = None
         for position, each in enumerate(runner.layout.inputs):
@@ -97,7 +97,13 @@ class GraphCalls:
         return () if graphs is None else graphs.notes()
 
 
-def _refuse_other_devices(runner: Runner, device_type: str) -> None:
+def _device_of(runner: Runner, device_type: str) -> torch.device:
+    """The one device of a model and its inputs.
+
+    Raises:
+        ConfigError: some tensor is elsewhere.
+    """
+    found = torch.device(device_type)
     pairs = zip(runner.layout.inputs, runner.layout.example_values, strict=True)
     for each, value in pairs:
         if each.kind is InputKind.CONSTANT or not isinstance(value, torch.Tensor):
@@ -108,6 +114,13 @@ def _refuse_other_devices(runner: Runner, device_type: str) -> None:
                 f"on {value.device}: move the model and its inputs there, or set "
                 "cudagraph_mode=CUDAGraphMode.NONE."
             )
+        if found.index not in (None, value.device.index):
+            raise ConfigError(
+                f"CUDA graphs need one device, but {each.path} is on {value.device} and others on "
+                f"{found}: move them together, or set cudagraph_mode=CUDAGraphMode.NONE."
+            )
+        found = value.device
+    return found
 
 
 __all__ = ["NOT_GRAPHED", "GraphCalls", "Graphing"]

@@ -41,6 +41,10 @@ class GraphApi(Protocol):
         """Whether what this thread does now is being captured, by anybody."""
         ...
 
+    def is_current(self, device: torch.device) -> bool:
+        """Whether work goes to a device, so that a stream of it can capture."""
+        ...
+
     def new_pool(self) -> Any:
         """Memory that graphs captured one after the other share."""
         ...
@@ -96,6 +100,10 @@ class CudaGraphs:
     def is_capturing(self) -> bool:
         """See ``GraphApi``."""
         return torch.cuda.is_current_stream_capturing()
+
+    def is_current(self, device: torch.device) -> bool:
+        """See ``GraphApi``."""
+        return torch.cuda.current_device() == (device.index or 0)
 
     def new_pool(self) -> Any:
         """See ``GraphApi``."""

@@ -109,7 +109,7 @@ class Capturer:
                             pieces=tuple(pieces),
                             **common,
                         )
-                    note = left_out or "there is no compiled piece"
+                    note = left_out or "there is no compiled piece that could be captured"
             except Exception as error:  # whatever the user's ops raise; without graphs it is theirs
                 note = f"the run before the capture at size {size} failed: {first_line(error)}"
         return Entry(size, CUDAGraphMode.NONE, note)

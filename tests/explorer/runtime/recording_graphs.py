@@ -44,6 +44,8 @@ class Recorded:
     ops: list[tuple[Any, Any, Any, Any]] = field(default_factory=list)
     made: list[torch.Tensor] = field(default_factory=list)
     replays: int = 0
+    function: Callable[[], Any] | None = None
+    result: Any = None
 
 
 class _Recording(TorchDispatchMode):
@@ -84,6 +86,7 @@ class RecordingGraphs:
 
     Attributes:
         graphs: all that were captured, in order.
+        current: the device that work goes to.
         capturing: what ``is_capturing`` says outside of its own captures.
         log: what was asked of it, in order.
         taken: what ``reserved_bytes`` says; each capture takes 1000 bytes.
@@ -94,12 +97,16 @@ class RecordingGraphs:
     def __init__(self) -> None:
         self.graphs: list[Recorded] = []
         self.capturing = False
+        self.current = torch.device("cpu")
         self.log: list[str] = []
         self.taken = 0
         self.pools = 0
 
     def is_capturing(self) -> bool:
         return self.capturing
+
+    def is_current(self, device: torch.device) -> bool:
+        return self.current == device
 
     def new_pool(self) -> int:
         self.pools += 1
@@ -166,6 +173,24 @@ class RecordingGraphs:
         return sum(each.replays for each in self.graphs)
 
 
+class RerunningGraphs(RecordingGraphs):
+    """Replays by running the function again, for code that is no sequence of torch's ops."""
+
+    def capture(self, function: Callable[[], Any], pool: Any) -> tuple[Recorded, Any]:
+        graph = Recorded(len(self.graphs), function=function)
+        result = graph.result = function()
+        self.graphs.append(graph)
+        _spoil([each for each in result if isinstance(each, torch.Tensor)])
+        return graph, result
+
+    def replay(self, graph: Recorded) -> None:
+        graph.replays += 1
+        assert graph.function is not None
+        for old, new in zip(graph.result, graph.function(), strict=True):
+            if isinstance(old, torch.Tensor):
+                old.copy_(new)
+
+
 def _spoil(tensors: list[torch.Tensor]) -> None:
     for each in tensors:
         each.fill_(GARBAGE if each.dtype is not torch.bool else True)
@@ -190,4 +215,4 @@ def graphed(
     return CompiledModel(session.request, compilation, rebuild, graph_api=api)
 
 
-__all__ = ["RecordingGraphs", "graphed", "python_op"]
+__all__ = ["RecordingGraphs", "RerunningGraphs", "graphed", "python_op"]

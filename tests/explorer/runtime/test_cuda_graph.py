@@ -690,6 +690,15 @@ def test_call_inside_another_capture_runs_plainly(api: RecordingGraphs) -> None:
     assert "another capture" in plain(fast, rows(4)).note
 
 
+def test_call_on_another_device_than_the_models_runs_plainly(api: RecordingGraphs) -> None:
+    model = Fresh()
+    fast = graphed(model, rows(5), api=api, cudagraph_copy_inputs=True)
+    api.current = torch.device("meta")
+    assert_like(model, fast, rows(4))
+    assert plain(fast, rows(4)).note == "the current device is not cpu, the model's"
+    assert api.graphs == []
+
+
 class Inner:
     model: Any = None
 
