@@ -83,7 +83,8 @@ class BindingGraphs:
         key = tuple([each.shape if isinstance(each, torch.Tensor) else each for each in values])
         plan = self._plans.get(key)
         if plan is None or self._calls.graphing.captures_all:
-            plan = self._plans[key] = self._settled(values)
+            with self._api.in_order():  # captures replay, in memory that a call may still read
+                plan = self._plans[key] = self._settled(values)
         self.last = plan.served
         if not plan.is_served:
             return NOT_GRAPHED

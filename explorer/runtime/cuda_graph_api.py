@@ -12,7 +12,7 @@ import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 
@@ -87,7 +87,8 @@ class GraphApi(Protocol):
 class CudaGraphs:
     """CUDA graphs through torch's public interface.
 
-    State: the stream that captures, and the end of the last call that replayed.
+    State: the stream that captures, the end of the last call that replayed, graphs whose capture
+    failed.
     """
 
     device_type = "cuda"
@@ -95,7 +96,8 @@ class CudaGraphs:
     def __init__(self) -> None:
         self._stream: torch.cuda.Stream | None = None
         self._done: tuple[torch.cuda.Stream, torch.cuda.Event] | None = None
-        self._has_captured = False
+        self._has_pool = False
+        self._failed: list[torch.cuda.CUDAGraph] = []
 
     def is_capturing(self) -> bool:
         """See ``GraphApi``."""
@@ -106,7 +108,11 @@ class CudaGraphs:
         return torch.cuda.current_device() == (device.index or 0)
 
     def new_pool(self) -> Any:
-        """See ``GraphApi``."""
+        """See ``GraphApi``; before the first one, garbage goes and the cache is emptied."""
+        if not self._has_pool:
+            gc.collect()
+            torch.cuda.empty_cache()
+        self._has_pool = True
         return torch.cuda.graph_pool_handle()
 
     @contextlib.contextmanager
@@ -146,31 +152,34 @@ class CudaGraphs:
             _set_sync_debug_mode(before)
 
     def capture(self, function: Callable[[], _T], pool: Any) -> tuple[Any, _T]:
-        """See ``GraphApi``.
-
-        ``torch.cuda.graph`` looks for garbage and empties the cache before each capture; here the
-        first one does, and the others follow at once.
-        """
-        graph = torch.cuda.CUDAGraph()
+        """See ``GraphApi``; ``torch.cuda.graph`` would look for garbage before each one."""
         torch.cuda.synchronize()
-        if not self._has_captured:
-            gc.collect()
-            torch.cuda.empty_cache()
-        self._has_captured = True
         with without_collections():
-            # thread_local: another thread may go on allocating meanwhile.
-            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
             try:
-                result = function()
-            except Exception as error:  # whatever an op says when it is captured
-                with contextlib.suppress(Exception):  # the first error is the one that counts
-                    graph.capture_end()
-                raise CaptureFailed(first_line(error)) from error
-            try:
-                graph.capture_end()
-            except RuntimeError as error:
-                raise CaptureFailed(first_line(error)) from error
-        return graph, result
+                return self._captured(function, pool)
+            except CaptureFailed:
+                # torch 2.13: what ends a capture is skipped after a failure, so that the random
+                # generator waits for it. A capture that succeeds ends it.
+                with contextlib.suppress(CaptureFailed):
+                    self._captured(lambda: torch.zeros(1, device="cuda"), self.new_pool())
+                raise
+
+    def _captured(self, function: Callable[[], _T], pool: Any) -> tuple[Any, _T]:
+        graph, result, failure = torch.cuda.CUDAGraph(), None, None
+        # thread_local: another thread may go on allocating meanwhile.
+        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+        try:
+            result = function()
+        except Exception as error:  # whatever an op says when it is captured
+            failure = error
+        try:
+            graph.capture_end()
+        except RuntimeError as error:
+            failure = failure or error
+        if failure is not None:
+            self._failed.append(graph)  # torch's allocator may still ask it
+            raise CaptureFailed(first_line(failure)) from failure
+        return graph, cast(_T, result)
 
     def replay(self, graph: Any) -> None:
         """See ``GraphApi``."""

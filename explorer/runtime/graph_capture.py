@@ -123,10 +123,10 @@ class Capturer:
         why_not = self._elsewhere(self._unique.split.normalised.graph)
         if why_not:
             return None, why_not
-        before = self._api.reserved_bytes()
         try:
             with self._api.refusing_synchronisation():
                 plain(*values)
+            before = self._api.reserved_bytes()
             graph, outputs = self._api.capture(lambda: tuple(plain(*values)), self._pool)
         except CaptureFailed as error:
             self._pool = self._api.new_pool()  # what a failed capture leaves is not known
@@ -134,7 +134,7 @@ class Capturer:
         except Exception as error:  # whatever an op says when it would wait for the device
             return None, first_line(error)
         counters.add(cudagraphs_captured=1)
-        taken = self._api.reserved_bytes() - before
+        taken = max(self._api.reserved_bytes() - before, 0)
         return FullGraph(self._api, graph, self._kept_weakly(outputs, values), taken), ""
 
     def _kept_weakly(self, outputs: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:

@@ -156,7 +156,7 @@ class PieceGraph:
             self.refusal = str(error)
             shared.pool = shared.api.new_pool()  # what a failed capture leaves is not known
             return self._function(arguments)
-        self.bytes = shared.api.reserved_bytes() - before
+        self.bytes = max(shared.api.reserved_bytes() - before, 0)
         counters.add(cudagraphs_captured=1)
         self._keep(given, results, shared)
         self._replay()

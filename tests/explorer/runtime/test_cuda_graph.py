@@ -615,14 +615,11 @@ def test_graph_that_answers_otherwise_than_a_plain_run_is_not_used(
 
 
 def test_model_that_fails_as_in_eager(api: RecordingGraphs) -> None:
-    fast = graphed(torch.nn.Embedding(7, 3), torch.arange(5), api=api, cudagraph_copy_inputs=True)
+    table = torch.nn.Embedding(7, 3)
+    fast = graphed(table, torch.arange(5), api=api, cudagraph_copy_inputs=True)
     with pytest.raises(IndexError):
         fast(torch.tensor([1, 2, 3, 9]))
-    assert_like(
-        torch.nn.Embedding.from_pretrained(fast.model_before_compiling.weight),
-        fast,
-        torch.tensor([1, 2, 3, 6]),
-    )
+    assert_like(table, fast, torch.tensor([1, 2, 3, 6]))
 
 
 # -------------------------------------------------------------------------------- ways into a call
