@@ -89,6 +89,7 @@ class RecordingGraphs:
         current: the device that work goes to.
         capturing: what ``is_capturing`` says outside of its own captures.
         log: what was asked of it, in order.
+        failures: captures that failed.
         taken: what ``reserved_bytes`` says; each capture takes 1000 bytes.
     """
 
@@ -101,6 +102,7 @@ class RecordingGraphs:
         self.log: list[str] = []
         self.taken = 0
         self.pools = 0
+        self.failures = 0
 
     def is_capturing(self) -> bool:
         return self.capturing
@@ -136,6 +138,7 @@ class RecordingGraphs:
             with torch.inference_mode(False), torch.no_grad(), recording:
                 result = function()
         except Exception as error:
+            self.failures += 1
             raise CaptureFailed(str(error)) from error
         finally:
             self.capturing = before

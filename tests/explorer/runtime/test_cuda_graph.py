@@ -25,7 +25,12 @@ from explorer import (
 )
 from explorer.errors import RunError
 from sample_models import toy_llama
-from tests.explorer.runtime.recording_graphs import RecordingGraphs, graphed, python_op
+from tests.explorer.runtime.recording_graphs import (
+    GARBAGE,
+    RecordingGraphs,
+    graphed,
+    python_op,
+)
 
 PIECEWISE, FULL = CUDAGraphMode.PIECEWISE, CUDAGraphMode.FULL
 FULL_AND_PIECEWISE = CUDAGraphMode.FULL_AND_PIECEWISE
@@ -527,6 +532,25 @@ def test_returned_weight_is_the_weight(api: RecordingGraphs, mode: CUDAGraphMode
         assert weight.data_ptr() == model.weight.data_ptr()
 
 
+def sees_garbage(x: torch.Tensor) -> torch.Tensor:
+    if GARBAGE in x.tolist()[0]:
+        raise ValueError("garbage")
+    return x * 1
+
+
+SEES_GARBAGE = python_op(sees_garbage, fake_impl=like)
+
+
+def test_splitting_ops_see_real_values_while_pieces_are_captured(api: RecordingGraphs) -> None:
+    def model(x):
+        return torch.ops.explorer.graphs_sees_garbage(x + 1) * 2
+
+    settings = {"splitting_ops": (SEES_GARBAGE,), "cudagraph_copy_inputs": True}
+    fast = graphed(model, rows(5), api=api, **settings)
+    assert_like(model, fast, rows(4))
+    assert len(fast.cuda_graphs) == 4
+
+
 class Alias(torch.nn.Module):
     """A piece writes to what a splitting op made, and the result is read through it."""
 
@@ -558,6 +582,7 @@ def test_op_that_waits_for_the_device(api: RecordingGraphs) -> None:
     assert served.mode is PIECEWISE
     assert "no graph of the whole call at size 4: called a synchronizing operation" in served.note
     assert {each.piece for each in fast.cuda_graphs} == {"piece_0", "piece_2"}
+    assert api.failures == 0  # it was known before a capture
 
     alone = graphed(model, rows(5), api=RecordingGraphs(), mode=FULL, **settings)
     for seed in range(3):

@@ -42,4 +42,4 @@ def test_pieces_that_were_compiled_without_graphs_are_found_again(mode: CUDAGrap
         torch.testing.assert_close(fast(*args), expected, rtol=1e-4, atol=1e-4)
     assert len(fast.cuda_graphs) == (6 if mode is CUDAGraphMode.PIECEWISE else 2)
     assert fast.compilation.was_loaded_whole
-    assert sum(each.replays for each in fast.cuda_graphs) > 10
+    assert sum(each.replays for each in fast.cuda_graphs) >= 8
