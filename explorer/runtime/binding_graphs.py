@@ -53,6 +53,7 @@ class BindingGraphs:
         self._addresses = [each.data_ptr() for each in self._bound.values()]
         self._plans: dict[Any, Plan] = {}
         self._entries: dict[Any, Entry] = {}
+        self._refusals: dict[str, None] = {}
         self._others: list[Any] = []
         self._without_full: set[Any] = set()
         self._capturer: Capturer | None = None
@@ -63,7 +64,7 @@ class BindingGraphs:
     def serve(self, row: DispatchEntry, values: tuple[Any, ...]) -> Any:
         """The outputs, or ``NOT_GRAPHED``; it waits for nobody."""
         if not self._lock.acquire(blocking=False):
-            return NOT_GRAPHED
+            return NOT_GRAPHED  # another thread's, or this one's in the middle of a call
         try:
             return self._serve(row, values)
         finally:
@@ -84,7 +85,8 @@ class BindingGraphs:
         plan = self._plans.get(key)
         if plan is None or self._calls.graphing.captures_all:
             with self._api.in_order():  # captures replay, in memory that a call may still read
-                plan = self._plans[key] = self._settled(values)
+                plan = self._settled(values)
+            self._keep(key, plan)
         self.last = plan.served
         if not plan.is_served:
             return NOT_GRAPHED
@@ -96,6 +98,13 @@ class BindingGraphs:
                 plan.entry.padded_calls += 1
                 counters.add(cudagraphs_padded=1)
             return result
+
+    def _keep(self, key: Any, plan: Plan) -> None:
+        """Remembers a plan; of those without graphs only why, since there may be any number."""
+        if plan.form:
+            self._plans[key] = plan
+        else:
+            self._refusals[plan.entry.note] = None
 
     def _moved(self) -> str:
         pairs = zip(self._bound.items(), self._addresses, strict=True)
@@ -113,6 +122,7 @@ class BindingGraphs:
         """Why calls are served by no graph, or by no full one."""
         found = [entry.note for entry in list(self._entries.values())]
         found += [plan.served.note for plan in list(self._plans.values())]
+        found += list(self._refusals)
         return tuple(dict.fromkeys(note for note in found if note))
 
     # ------------------------------------------------------------------------------ for some shapes
@@ -134,7 +144,8 @@ class BindingGraphs:
             self._capture_all(others, sizes, values, copies=self._config.cudagraph_copy_inputs)
         target = size if size is None else self._config.padded_size(size)
         if size is not None and target is None:
-            return self._without(f"{size} is above the largest capture size")
+            largest = self._config.capture_sizes[-1]
+            return self._without(f"the size is above {largest}, the largest capture size")
         copies = self._config.cudagraph_copy_inputs or target != size
         if copies and self._calls.written:
             path = form.inputs[self._calls.written[0]].path
@@ -189,9 +200,25 @@ class BindingGraphs:
             return
         for size in reversed(self._config.capture_sizes):
             key = (others, size, copies)
-            if key not in self._entries and (copies or size <= sizes[dispatch.name]):
-                wanted = {**sizes, dispatch.name: size}
+            wanted = {**sizes, dispatch.name: size}
+            if key not in self._entries and (copies or self._has_beginnings(wanted, values)):
                 self._entries[key] = self._captured(key, wanted, values)
+
+    def _has_beginnings(self, sizes: Mapping[str, int], values: Sequence[Any]) -> bool:
+        """Whether the beginnings of a call's tensors are tensors of some sizes as they are."""
+        assert self._calls.form is not None
+        try:
+            layouts = self._calls.form.inputs_at(sizes)
+        except NotKnown:
+            return False
+        for value, layout in zip(values, layouts, strict=True):
+            if isinstance(layout, Layout):
+                if any(want > have for want, have in zip(layout.shape, value.shape, strict=True)):
+                    return False
+                steps = zip(layout.shape, layout.stride, value.stride(), strict=True)
+                if any(want != have for size, want, have in steps if size > 1):
+                    return False
+        return True
 
     # -------------------------------------------------------------------------------------- capture
 

@@ -195,12 +195,12 @@ class CompiledModel:
                 )
             args, kwargs = self._request.args, dict(self._request.kwargs)
         with self._lock:
-            graphing.captures_all = True
+            graphing.thread = threading.get_ident()
             try:
                 with torch.no_grad():
                     self(*args, **kwargs)
             finally:
-                graphing.captures_all = False
+                graphing.thread = None
         return self.cuda_graphs
 
     @property

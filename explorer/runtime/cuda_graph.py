@@ -6,6 +6,7 @@ while another thread has the graphs in use, above the largest capture size. Noth
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import torch
 
 from explorer.artifacts import DispatchEntry, InputKind
 from explorer.artifacts.cuda_graphs import CUDAGraphRecord, ServedByGraph
+from explorer.config import CUDAGraphMode
 from explorer.errors import ConfigError
 from explorer.runtime.binding_graphs import NOT_GRAPHED, BindingGraphs
 from explorer.runtime.call_form import CallForm, NotKnown
@@ -30,11 +32,16 @@ class Graphing:
 
     Attributes:
         api: captures.
-        captures_all: whether the call that is going on shall capture every size.
+        thread: the one whose call shall capture every size; None for none.
     """
 
     api: GraphApi
-    captures_all: bool = False
+    thread: int | None = None
+
+    @property
+    def captures_all(self) -> bool:
+        """Whether the call that is going on shall capture every size."""
+        return self.thread is not None and self.thread == threading.get_ident()
 
 
 class GraphCalls:
@@ -82,9 +89,17 @@ class GraphCalls:
             binding.graphs = BindingGraphs(self, binding)
         return binding.graphs.serve(row, values)
 
-    def served(self, binding: Any) -> ServedByGraph:
-        """How the last call was served."""
-        return ServedByGraph() if binding.graphs is None else binding.graphs.last
+    def served(self, binding: Any, *, was_served: bool) -> ServedByGraph:
+        """How graphs had a part in the last call.
+
+        Args:
+            binding: of the call.
+            was_served: whether ``serve`` had a result for it.
+        """
+        last: ServedByGraph = binding.graphs.last
+        if not was_served and last.mode is not CUDAGraphMode.NONE:
+            return ServedByGraph(note="the graphs were in use by another call")
+        return last
 
     def records(self, variant: int) -> tuple[CUDAGraphRecord, ...]:
         """The graphs of the parameters that are bound now."""

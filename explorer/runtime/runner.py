@@ -333,7 +333,7 @@ class Runner:
             started = time.perf_counter()
             result = self.graphs.serve(row, binding, self._take_per_call(values))
             microseconds = (time.perf_counter() - started) * 1e6
-            served = self.graphs.served(binding)
+            served = self.graphs.served(binding, was_served=result is not NOT_GRAPHED)
             if result is not NOT_GRAPHED:
                 record = (sizes, row.size_range, self.variant, used, microseconds, (), served)
                 self.recording.fill(*record)

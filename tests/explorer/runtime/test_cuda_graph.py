@@ -182,7 +182,7 @@ def test_toy_llama_of_12_layers(
         args, _ = sample.make_inputs({"n": size})
         assert_like(sample.model, fast, *args)
     assert len(fast.cuda_graphs) == captured
-    assert fast.cuda_graph_notes == ("20 is above the largest capture size",)
+    assert fast.cuda_graph_notes == ("the size is above 16, the largest capture size",)
 
 
 @pytest.mark.parametrize(
@@ -411,6 +411,19 @@ def test_beginnings_of_one_buffer(api: RecordingGraphs) -> None:
         buffer[:size] = rows(size, 5)
         assert_like(model, fast, buffer[:size])
     assert len(fast.cuda_graphs) == 2
+
+
+def test_beginnings_that_lie_otherwise_are_not_captured(api: RecordingGraphs) -> None:
+    def model(x):
+        return x * 2
+
+    fast = graphed(model, torch.ones(3, 5), api=api, dims={"x": 1})
+    buffer = torch.ones(3, 8)
+    assert [each.size for each in fast.capture_cuda_graphs(buffer)] == [8]
+    four = torch.ones(3, 4)
+    for _ in range(3):
+        assert_like(model, fast, four)
+        assert_like(model, fast, buffer)
 
 
 @pytest.mark.parametrize("mode", [PIECEWISE, FULL])
@@ -771,6 +784,16 @@ def test_recursion_runs_plainly(api: RecordingGraphs) -> None:
         torch.testing.assert_close(fast(x), (((x + 1) + 1) + 1) * 3 * 8)
 
 
+def test_record_of_a_call_while_the_graphs_are_in_use(api: RecordingGraphs) -> None:
+    model = Fresh()
+    fast = graphed(model, rows(5), api=api, cudagraph_copy_inputs=True)
+    assert_like(model, fast, rows(4))
+    graphs = fast._runners()[0].binding.graphs
+    with graphs._lock:
+        assert "in use by another call" in plain(fast, rows(4)).note
+    assert plain(fast, rows(4)).note == ""
+
+
 def test_threads(api: RecordingGraphs) -> None:
     model = Fresh()
     fast = graphed(model, rows(5), api=api, splitting_ops=(DOUBLED,), cudagraph_copy_inputs=True)
@@ -823,7 +846,7 @@ def test_record_of_a_padded_call(api: RecordingGraphs) -> None:
     assert record.microseconds > 0
     with fast.record() as record:
         fast(rows(9))
-    assert record.cuda_graph.note == "9 is above the largest capture size"
+    assert record.cuda_graph.note == "the size is above 8, the largest capture size"
     assert len(record.piece_microseconds) == 3
 
 
