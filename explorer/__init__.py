@@ -17,11 +17,13 @@ from explorer.artifacts import (
     Violation,
 )
 from explorer.artifacts.covered import Coverage
+from explorer.artifacts.cuda_graphs import CUDAGraphRecord
 from explorer.artifacts.diagnosed import Diagnosis
 from explorer.compilation import Compilation
 from explorer.config import (
     CompilationConfig,
     CompilationMode,
+    CUDAGraphMode,
     DynamicShapesConfig,
     DynamicShapesType,
     GradPolicy,
@@ -44,6 +46,7 @@ from explorer.errors import (
     CaptureError,
     CompileError,
     ConfigError,
+    CUDAGraphAddressError,
     ExplorerError,
     GradRequired,
     GuardViolation,
@@ -75,6 +78,9 @@ __all__ = [
     "AuditStatus",
     "Backend",
     "BranchSite",
+    "CUDAGraphAddressError",
+    "CUDAGraphMode",
+    "CUDAGraphRecord",
     "CancelToken",
     "Cancelled",
     "CaptureError",

@@ -33,6 +33,10 @@ FORMAT = "1"
 NOT_OF_A_COMPILATION: Mapping[str, str] = {
     "backend": "counts by the backend's own identity, as factor 'backend'",
     "inductor_config": "counts by value, passes by uuid, in the backend's identity",
+    "cudagraph_mode": "decides how pieces are called; where Inductor is told, in its identity",
+    "cudagraph_capture_sizes": "decides how pieces are called; as exact sizes in compile_sizes",
+    "cudagraph_num_of_warmups": "decides how pieces are called",
+    "cudagraph_copy_inputs": "decides how pieces are called",
     "store": "decides where artifacts are kept",
     "compile_workers": "decides how fast artifacts are made, not what they are",
     "debug_dump_path": "decides where copies for reading go",

@@ -81,6 +81,25 @@ class GradPolicy(Enum):
     EAGER = "eager"
 
 
+class CUDAGraphMode(Enum):
+    """What is recorded once per capture size and replayed, on a CUDA device."""
+
+    NONE = "none"
+    """Nothing."""
+    PIECEWISE = "piecewise"
+    """Each compiled piece; splitting ops run between the replays."""
+    FULL = "full"
+    """The whole call, splitting ops included; a size at which that fails runs without."""
+    FULL_AND_PIECEWISE = "full_and_piecewise"
+    """The whole call at sizes where that succeeds, each compiled piece at the others."""
+
+
+CAPTURE_SIZES = "cudagraph_capture_sizes"
+"""Stands in ``compile_sizes`` for the capture sizes."""
+
+_DEFAULT_CAPTURE_SIZES = (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16))
+
+
 class FrozenSettings(dict[str, Any]):
     """A dict that cannot be changed, yet can be copied and pickled, unlike a mappingproxy."""
 
@@ -156,7 +175,8 @@ class CompilationConfig:
         splitting_ops: names of the ops at which the graph is cut: ``ns::op``, ``ns::op.overload``,
             a public torch name (``torch.nn.functional.scaled_dot_product_attention``,
             ``Tensor.view``), or ``module:glob`` over module paths.
-        compile_sizes: dispatch sizes, 1..max_size, with an artifact of their own.
+        compile_sizes: dispatch sizes, 1..max_size, with an artifact of their own; the word
+            ``"cudagraph_capture_sizes"`` stands for those.
         compile_ranges_endpoints: ``e0 < e1 < ...`` make the ranges
             ``[1, e0] [e0+1, e1] ... [last+1, max_size]``.
         max_size: upper end of the last range, 1..2**31-1.
@@ -167,6 +187,16 @@ class CompilationConfig:
         guard_policy: what a call gets that the captured graph is not valid for.
         variants_limit: captured graphs of one model under VARIANTS, at most; at least 1.
         dedupe: whether equal pieces share one artifact.
+        cudagraph_mode: what CUDA graphs are captured of; the modes that capture no graph of the
+            model leave it out.
+        cudagraph_capture_sizes: dispatch sizes, 1..max_size, with a CUDA graph; a smaller call is
+            padded to the next one. Empty means 1, 2, 4, 8, 16, ..., 256, 272, ..., 512 up to
+            max_size.
+        cudagraph_num_of_warmups: runs before each capture, at least 0.
+        cudagraph_copy_inputs: whether the tensors of a call are copied into memory of the graphs.
+            Without, a call whose size is a capture size has to pass the memory that was captured.
+        use_inductor_graph_partition: whether Inductor cuts at the splitting ops, inside of one
+            compiled piece, instead of the graph being cut before.
         inductor_config: settings for the Inductor backend, checked against its own list of
             settings; graph passes among them are ``GraphPass`` objects or functions of a graph.
         store: where artifacts are kept between processes.
@@ -179,7 +209,7 @@ class CompilationConfig:
     mode: CompilationMode = CompilationMode.PIECEWISE
     backend: str | Backend = "inductor"
     splitting_ops: tuple[str, ...] = ()
-    compile_sizes: tuple[int, ...] = ()
+    compile_sizes: tuple[int | str, ...] = ()
     compile_ranges_endpoints: tuple[int, ...] = ()
     max_size: int = 8192
     dispatch_dim: str | None = None
@@ -189,6 +219,11 @@ class CompilationConfig:
     guard_policy: GuardPolicy = GuardPolicy.CHECK
     variants_limit: int = 16
     dedupe: bool = True
+    cudagraph_mode: CUDAGraphMode = CUDAGraphMode.NONE
+    cudagraph_capture_sizes: tuple[int, ...] = ()
+    cudagraph_num_of_warmups: int = 1
+    cudagraph_copy_inputs: bool = False
+    use_inductor_graph_partition: bool = False
     inductor_config: Mapping[str, Any] = field(default_factory=dict)
     store: StoreConfig = field(default_factory=StoreConfig)
     compile_workers: int = 1
@@ -198,16 +233,12 @@ class CompilationConfig:
         _set(self, "mode", _member(CompilationMode, self.mode, "mode"))
         _check_backend(self.backend)
         _set(self, "splitting_ops", _strings(self.splitting_ops, "splitting_ops"))
-        _set(self, "compile_sizes", _sizes(self.compile_sizes, "compile_sizes", smallest=1))
+        _set(self, "compile_sizes", _compile_sizes(self.compile_sizes))
         endpoints = _sizes(self.compile_ranges_endpoints, "compile_ranges_endpoints", smallest=0)
         _set(self, "compile_ranges_endpoints", endpoints)
         _sizes((self.max_size,), "max_size", smallest=1)
-        beyond = [size for size in self.compile_sizes if size > self.max_size]
-        if beyond:
-            raise ConfigError(
-                f"compile_sizes holds {beyond[0]}, above max_size={self.max_size}: "
-                f"drop it, or set max_size to at least {beyond[0]}."
-            )
+        self._check_graphs()
+        _check_largest(self.exact_sizes, "compile_sizes", self.max_size)
         if self.dispatch_dim is not None and not isinstance(self.dispatch_dim, str):
             raise ConfigError(
                 f"dispatch_dim must be the name of a size, not {self.dispatch_dim!r}."
@@ -233,15 +264,74 @@ class CompilationConfig:
         if not isinstance(self.store, StoreConfig):
             raise ConfigError(f"store must be a StoreConfig, not {self.store!r}.")
 
+    def _check_graphs(self) -> None:
+        _set(self, "cudagraph_mode", _member(CUDAGraphMode, self.cudagraph_mode, "cudagraph_mode"))
+        sizes = _sizes(self.cudagraph_capture_sizes, CAPTURE_SIZES, smallest=1)
+        _check_largest(sizes, CAPTURE_SIZES, self.max_size)
+        _set(self, CAPTURE_SIZES, tuple(sorted(set(sizes))))
+        _sizes((self.cudagraph_num_of_warmups,), "cudagraph_num_of_warmups", smallest=0)
+        for name in ("cudagraph_copy_inputs", "use_inductor_graph_partition"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be True or False, not {getattr(self, name)!r}.")
+        if self.use_inductor_graph_partition and self.backend != "inductor":
+            raise ConfigError(
+                "use_inductor_graph_partition=True lets Inductor cut at the splitting ops, so it "
+                f"needs backend='inductor', not {self.backend!r}."
+            )
+        for size in self.exact_sizes:
+            padded = self.padded_size(size)
+            if padded is not None and padded != size:
+                raise ConfigError(
+                    f"compile_sizes holds {size}, which would be padded to {padded}, the next of "
+                    f"cudagraph_capture_sizes: drop it, or add {size} to those."
+                )
+
+    @property
+    def capture_sizes(self) -> tuple[int, ...]:
+        """The dispatch sizes with a CUDA graph, ascending; empty under CUDAGraphMode.NONE."""
+        if self.cudagraph_mode is CUDAGraphMode.NONE:
+            return ()
+        default = tuple(size for size in _DEFAULT_CAPTURE_SIZES if size <= self.max_size)
+        return self.cudagraph_capture_sizes or default
+
+    def padded_size(self, size: int) -> int | None:
+        """The capture size that serves a dispatch size, or None above the largest."""
+        return next((each for each in self.capture_sizes if each >= size), None)
+
+    @property
+    def exact_sizes(self) -> tuple[int, ...]:
+        """``compile_sizes`` as numbers."""
+        found: list[int] = []
+        for each in self.compile_sizes:
+            found += [each] if isinstance(each, int) else self._sizes_of_word()
+        return tuple(dict.fromkeys(found))
+
+    def _sizes_of_word(self) -> tuple[int, ...]:
+        return self.capture_sizes or self.cudagraph_capture_sizes
+
+    @property
+    def cuts_at(self) -> tuple[str, ...]:
+        """The splitting ops at which the graph itself is cut."""
+        return () if self.use_inductor_graph_partition else self.splitting_ops
+
     def replace(self, **changes: Any) -> CompilationConfig:
         """A copy with some fields changed; an unknown field is a TypeError."""
         return dataclasses.replace(self, **changes)
 
     def in_force(self) -> CompilationConfig:
-        """What the steps go by: DYNAMO_TRACE_ONCE cuts nothing and has one range for all sizes."""
+        """What the steps go by: DYNAMO_TRACE_ONCE cuts nothing and has one range for all sizes.
+
+        Words in ``compile_sizes`` have become numbers.
+        """
         if self.mode is not CompilationMode.DYNAMO_TRACE_ONCE:
-            return self
-        return self.replace(splitting_ops=(), compile_sizes=(), compile_ranges_endpoints=())
+            has_words = self.compile_sizes != self.exact_sizes
+            return self.replace(compile_sizes=self.exact_sizes) if has_words else self
+        return self.replace(
+            splitting_ops=(),
+            compile_sizes=(),
+            compile_ranges_endpoints=(),
+            use_inductor_graph_partition=False,
+        )
 
     def changed_fields(self, other: CompilationConfig) -> dict[str, tuple[Any, Any]]:
         """Field name -> (value here, value in ``other``) for the fields that differ."""
@@ -303,6 +393,22 @@ def _strings(values: object, name: str) -> tuple[str, ...]:
     if not isinstance(values, tuple | list) or not all(isinstance(each, str) for each in values):
         raise ConfigError(f"{name} must be a tuple of strings, not {values!r}.")
     return tuple(dict.fromkeys(values))
+
+
+def _compile_sizes(values: object) -> tuple[int | str, ...]:
+    if not isinstance(values, tuple | list) or CAPTURE_SIZES not in values:
+        return _sizes(values, "compile_sizes", smallest=1)
+    _sizes([each for each in values if each != CAPTURE_SIZES], "compile_sizes", smallest=1)
+    return tuple(values)
+
+
+def _check_largest(sizes: tuple[int, ...], name: str, max_size: int) -> None:
+    beyond = [size for size in sizes if size > max_size]
+    if beyond:
+        raise ConfigError(
+            f"{name} holds {beyond[0]}, above max_size={max_size}: "
+            f"drop it, or set max_size to at least {beyond[0]}."
+        )
 
 
 def _sizes(values: object, name: str, *, smallest: int) -> tuple[int, ...]:

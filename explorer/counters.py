@@ -48,6 +48,9 @@ class Counts:
         loaded: artifacts read from the store (``num_compiled_artifacts_loaded``).
         compilations_saved: compilations written to the store whole, to be loaded without a trace.
         compilations_loaded: compilations read from the store whole; nothing of them was traced.
+        cudagraphs_captured: CUDA graphs that were captured (``num_cudagraph_captured``).
+        cudagraphs_replayed: replays of them, the tries after a capture included.
+        cudagraphs_padded: calls that a graph of a larger size served.
         stock_compiled: models handed to ``torch.compile`` (``stock_torch_compile_count``).
     """
 
@@ -71,6 +74,9 @@ class Counts:
     loaded: int = 0
     compilations_saved: int = 0
     compilations_loaded: int = 0
+    cudagraphs_captured: int = 0
+    cudagraphs_replayed: int = 0
+    cudagraphs_padded: int = 0
     stock_compiled: int = 0
 
     def snapshot(self) -> dict[str, int]:

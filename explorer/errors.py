@@ -109,6 +109,18 @@ class GuardViolation(RunError):
         self.accepted = accepted
 
 
+class CUDAGraphAddressError(RunError, ValueError):
+    """A tensor of a call lies elsewhere than the one that a CUDA graph was captured with.
+
+    Attributes:
+        path: of the tensor, in the user's words.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class VariantsLimit(RunError):
     """A model needs more captured graphs than ``variants_limit`` allows.
 

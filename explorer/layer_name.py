@@ -15,10 +15,10 @@ import weakref
 from typing import Any, Self
 
 from explorer.errors import ConfigError
-from explorer.torch_private.opaque import register_hoisted_value
+from explorer.torch_private.opaque import VALUE_METACLASS, register_hoisted_value
 
 
-class LayerName:
+class LayerName(metaclass=VALUE_METACLASS):
     """The name of a layer, for an op parameter annotated ``LayerName``.
 
     Two are equal when text and registered object are the same. Inside an op, ``name`` and

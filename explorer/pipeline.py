@@ -14,7 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from explorer.artifacts import CapturedGraph, DispatchPlan, UniquePieces
+from explorer.artifacts import (
+    CapturedGraph,
+    DispatchPlan,
+    NormalisedGraph,
+    SplitGraph,
+    UniquePieces,
+)
 from explorer.config import CompilationConfig, GuardPolicy
 from explorer.guards.variants import capture_general
 from explorer.progress import CancelToken, ProgressCallback
@@ -24,7 +30,7 @@ from explorer.stages.compile import compile_pieces
 from explorer.stages.compile_plan import knows_conditions
 from explorer.stages.dedupe import SizeFacts, dedupe
 from explorer.stages.normalise import normalise
-from explorer.stages.split import split
+from explorer.stages.split import find_splitting_nodes, split
 from explorer.thread_settings import thread_state
 
 STEPS = ("capture", "normalise", "split", "dedupe", "compile", "plan", "run")
@@ -60,9 +66,8 @@ def cut(
         take = capture_general if variants else capture
         captured = step("capture", capture_reads(request, config), lambda: take(request, config))
     normalised = step("normalise", (captured,), lambda: normalise(captured))
-    pieces = step(
-        "split", (normalised, config.splitting_ops), lambda: split(normalised, config.splitting_ops)
-    )
+    cut_reads = (normalised, config.splitting_ops, config.cuts_at)
+    pieces = step("split", cut_reads, lambda: _split(normalised, config))
     dispatch = config.dispatch_dim or (captured.sizes[0].name if captured.sizes else None)
     facts = SizeFacts.RELIED_ON if knows_conditions(config) else SizeFacts.LEFT_OUT
     return step(
@@ -70,6 +75,12 @@ def cut(
         (pieces, config.dedupe, dispatch, facts),
         lambda: dedupe(pieces, enabled=config.dedupe, dispatch=dispatch, facts=facts),
     )
+
+
+def _split(normalised: NormalisedGraph, config: CompilationConfig) -> SplitGraph:
+    if config.cuts_at != config.splitting_ops:  # Inductor cuts; a typo is an error all the same
+        find_splitting_nodes(normalised, config.splitting_ops)
+    return split(normalised, config.cuts_at)
 
 
 def capture_reads(request: CaptureRequest, config: CompilationConfig) -> tuple[Any, ...]:

@@ -13,19 +13,22 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from explorer.artifacts import RunRecord
 from explorer.artifacts.covered import Coverage
+from explorer.artifacts.cuda_graphs import CUDAGraphRecord
 from explorer.as_it_is import as_it_is
 from explorer.compilation import Compilation
-from explorer.config import GradPolicy, GuardPolicy
-from explorer.errors import ConfigError, GradRequired
+from explorer.config import CUDAGraphMode, GradPolicy, GuardPolicy
+from explorer.errors import ConfigError, GradRequired, RunError
 from explorer.intermediate_tensors import IntermediateTensors
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.cover import cover
+from explorer.runtime.cuda_graph import Graphing
+from explorer.runtime.cuda_graph_api import CudaGraphs, GraphApi
 from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variants import Rebuild, Variants
 from explorer.size_range import SizeRange
@@ -33,6 +36,9 @@ from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import dotted_path
 from explorer.torch_private.capture import undecorated
 from explorer.torch_private.hooks import SUBMODULES_AS_TRACED
+
+if TYPE_CHECKING:
+    import pandas
 
 logger = logging.getLogger("explorer")
 _MOST_STATES = 4
@@ -48,14 +54,24 @@ class CompiledModel:
         model_before_compiling: the model as it was given.
     """
 
-    def __init__(self, request: CaptureRequest, compilation: Compilation, rebuild: Rebuild) -> None:
+    def __init__(
+        self,
+        request: CaptureRequest,
+        compilation: Compilation,
+        rebuild: Rebuild,
+        *,
+        graph_api: GraphApi | None = None,
+    ) -> None:
         self._request = request
+        self._graphing: Graphing | None = None
+        if compilation.config.cudagraph_mode is not CUDAGraphMode.NONE:
+            self._graphing = Graphing(graph_api or CudaGraphs())
         self._model = undecorated(compilation.captured.model)
         self._as_it_is = as_it_is(compilation.captured.model)
         self.model_before_compiling = request.model
         self._rebuild = rebuild
         self._lock = threading.RLock()
-        self._states = [Runner(request, compilation)]
+        self._states = [Runner(request, compilation, self._graphing)]
         self._said: set[str] = set()
         self._variants: Variants | None = None
         if compilation.config.guard_policy is GuardPolicy.VARIANTS:
@@ -140,6 +156,71 @@ class CompiledModel:
         with torch.no_grad():
             return cover(self._variants, config, domain, progress=progress, cancel=cancel)
 
+    def capture_cuda_graphs(self, *args: Any, **kwargs: Any) -> tuple[CUDAGraphRecord, ...]:
+        """Captures the CUDA graphs of every capture size before they are needed, largest first.
+
+        The model runs several times for each of them; what it writes to its inputs, parameters and
+        buffers is put back.
+
+        Args:
+            args: of a call. With ``cudagraph_copy_inputs`` any call will do, and without arguments
+                the example is taken. Else the tensors of the largest call: later calls have to
+                pass them, or their beginnings (``tokens[:n]``), and sizes beyond them are left to
+                calls that need them.
+            kwargs: of the same call.
+
+        Returns:
+            The graphs that there are now.
+
+        Raises:
+            ConfigError: the mode is NONE, or tensors are missing.
+            RunError: it was called while something else is captured or traced.
+        """
+        config, graphing = self._states[0].config, self._graphing
+        if graphing is None:
+            raise ConfigError(
+                "cudagraph_mode is NONE, so there are no CUDA graphs to capture: compile with "
+                "cudagraph_mode=CUDAGraphMode.PIECEWISE or FULL."
+            )
+        if torch.compiler.is_compiling() or graphing.api.is_capturing():
+            raise RunError(
+                "capture_cuda_graphs was called while something else is captured or traced, and "
+                "captures do not nest: call it before."
+            )
+        if not args and not kwargs:
+            if not config.cudagraph_copy_inputs:
+                raise ConfigError(
+                    "capture_cuda_graphs needs the tensors that later calls will pass, because "
+                    "cudagraph_copy_inputs is False: give them, or set it to True."
+                )
+            args, kwargs = self._request.args, dict(self._request.kwargs)
+        with self._lock:
+            graphing.thread = threading.get_ident()
+            try:
+                with torch.no_grad():
+                    self(*args, **kwargs)
+            finally:
+                graphing.thread = None
+        return self.cuda_graphs
+
+    @property
+    def cuda_graphs(self) -> tuple[CUDAGraphRecord, ...]:
+        """The CUDA graphs that there are now, in the order of their captures."""
+        graphs = [(each.graphs, number) for number, each in enumerate(self._runners())]
+        return tuple(one for each, number in graphs if each for one in each.records(number))
+
+    @property
+    def cuda_graph_notes(self) -> tuple[str, ...]:
+        """Why calls were served by no CUDA graph, or by none of the whole call."""
+        graphs = [each.graphs for each in self._runners()]
+        return tuple(dict.fromkeys(note for each in graphs if each for note in each.notes()))
+
+    def cuda_graphs_frame(self) -> pandas.DataFrame:
+        """One row per CUDA graph: size, piece, bytes, replays, padded calls."""
+        from explorer.report import cuda_graph_view, views
+
+        return views.frame(cuda_graph_view.cuda_graph_rows(self.cuda_graphs))
+
     @contextlib.contextmanager
     def record(self) -> Iterator[RunRecord]:
         """Records the calls inside the block; the object has the last one when the block ends."""
@@ -182,7 +263,7 @@ class CompiledModel:
                     return runner
                 raise runner.violation(reason, args, kwargs)
             self._say_once(f"parameter {reason}", f"compiling again: {_shown_change(reason)}")
-            fresh = Runner(self._request, self._rebuild())
+            fresh = Runner(self._request, self._rebuild(), self._graphing)
             fresh.recording = runner.recording
             self._states.insert(0, fresh)
             del self._states[_MOST_STATES:]

@@ -22,12 +22,15 @@ from explorer.artifacts import (
     StitchedProgram,
     UniquePieces,
 )
+from explorer.artifacts.cuda_graphs import ServedByGraph
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig, GuardPolicy, OutOfRange
 from explorer.errors import GuardViolation, InputError, SizeOutOfRange
 from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.runtime import accept, predicate
+from explorer.runtime.cuda_graph import NOT_GRAPHED, GraphCalls, Graphing
 from explorer.runtime.fast_calls import NOT_SERVED, FastCalls
+from explorer.runtime.graph_capture import Wrap
 from explorer.runtime.plan import function_name
 from explorer.runtime.state_problems import StateProblems
 from explorer.runtime.stitch import PER_CALL, write_program
@@ -53,12 +56,21 @@ class _Binding:
     def __init__(self, values: tuple[Any, ...]) -> None:
         self.values = values
         self.functions: dict[str, Any] = {}
+        self.graphs: Any = None  # what ``GraphCalls`` keeps of them
 
 
 class Runner:
-    """Runs the pieces of one compilation."""
+    """Runs the pieces of one compilation.
 
-    def __init__(self, request: CaptureRequest, compilation: Compilation) -> None:
+    Args:
+        request: what was captured.
+        compilation: what is run.
+        graphing: captures CUDA graphs; None where the configuration asks for none.
+    """
+
+    def __init__(
+        self, request: CaptureRequest, compilation: Compilation, graphing: Graphing | None = None
+    ) -> None:
         self.request = request
         self.compilation = compilation
         self.config: CompilationConfig = compilation.config
@@ -80,11 +92,15 @@ class Runner:
         self.checks_sizes = not drops or self._evaluates
         self._fast = FastCalls(self)
         self._prepare_scope()
+        self.graphing = graphing
+        self.graphs: GraphCalls | None = None
         if self.is_empty:
             return
         self._forward = self.raw.bind(self._run_flat)
         self._prepare_inputs()
         self._prepare_dispatch()
+        if graphing is not None:
+            self.graphs = GraphCalls(self, graphing)
 
     @property
     def unique(self) -> UniquePieces:
@@ -110,8 +126,8 @@ class Runner:
         count = len(self.captured.inputs)
         bound = [i for i, each in enumerate(inputs) if each.kind not in PER_CALL and i < count]
         per_call = [i for i, each in enumerate(inputs) if each.kind in PER_CALL]
-        self._constants = {each.name: values[i] for i, each in enumerate(inputs) if i >= count}
-        self._bound_names = tuple(inputs[i].name for i in bound)
+        self.constants = {each.name: values[i] for i, each in enumerate(inputs) if i >= count}
+        self.bound_names = tuple(inputs[i].name for i in bound)
         self.bound_sources = tuple((i, inputs[i].source) for i in bound)
         self._take_bound = _getter(bound)
         self._take_per_call = _getter(per_call)
@@ -227,6 +243,20 @@ class Runner:
                 return row
         return self._outside(size)
 
+    def row_at(self, sizes: Mapping[str, int]) -> DispatchEntry | None:
+        """The row that serves some sizes; None where the captured graph is not right for them."""
+        ones = frozenset(name for name, size in sizes.items() if size == 1)
+        if 0 in sizes.values():
+            return None
+        try:
+            if self.checks_sizes:
+                self._check_sizes(sizes, ones)
+            if ones:
+                return self._row_at_one(sizes, ones)
+            return self.row_of(sizes[self.dispatch.name] if self.dispatch is not None else 0)
+        except (GuardViolation, SizeOutOfRange, RunEagerly):
+            return None
+
     def _outside(self, size: int) -> DispatchEntry:
         if self.config.out_of_range is OutOfRange.EAGER:
             raise RunEagerly
@@ -247,11 +277,23 @@ class Runner:
         """The stitching function of a row with the bound values in place."""
         function = binding.functions.get(row.function_name)
         if function is None:
-            function = self._bind(row, binding, None)
+            function = self.bind(row, binding, None)
+            if self.graphs is not None:
+                function = self.graphs.around(row, binding, function)
             binding.functions[row.function_name] = function
         return function
 
-    def _bind(self, row: DispatchEntry, binding: _Binding, extra: Any) -> Any:
+    def bind(
+        self, row: DispatchEntry, binding: _Binding, extra: Any, wrap: Wrap | None = None
+    ) -> Any:
+        """A new stitching function of a row.
+
+        Args:
+            row: of the table.
+            binding: the bound values.
+            extra: names for recording, or None.
+            wrap: what to put around each compiled piece: (name, function) -> function.
+        """
         name, artifacts = row.function_name, row.artifacts
         program_key = (name, extra is not None)
         program = self._programs.get(program_key)
@@ -261,8 +303,12 @@ class Runner:
                 if extra is None
                 else write_program(self.unique, name, recording=True)
             )
-        bound = dict(zip(self._bound_names, binding.values, strict=True)) | self._constants
-        return program.bind(bound, self._runners(program, artifacts), extra)
+        bound = dict(zip(self.bound_names, binding.values, strict=True)) | self.constants
+        runners = self._runners(program, artifacts)
+        if wrap is not None:
+            compiled = [each for each in runners if self.layout.pieces[each] is not None]
+            runners |= {each: wrap(each, runners[each]) for each in compiled}
+        return program.bind(bound, runners, extra)
 
     def _runners(
         self, program: StitchedProgram, artifacts: Mapping[str, Artifact]
@@ -279,17 +325,28 @@ class Runner:
         return runners
 
     def _run_recorded(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
+        assert self.recording is not None
+        sizes = accept.read_sizes(self.captured, values)
+        used = tuple(row.artifacts[each] for each in self.layout.pieces.values() if each)
+        served = ServedByGraph()
+        if self.graphs is not None:
+            started = time.perf_counter()
+            result = self.graphs.serve(row, binding, self._take_per_call(values))
+            microseconds = (time.perf_counter() - started) * 1e6
+            served = self.graphs.served(binding, was_served=result is not NOT_GRAPHED)
+            if result is not NOT_GRAPHED:
+                record = (sizes, row.size_range, self.variant, used, microseconds, (), served)
+                self.recording.fill(*record)
+                return result
         times: list[float] = []
         extra = {"times": times, "clock": time.perf_counter}
-        function = self._bind(row, binding, extra)
+        function = self.bind(row, binding, extra)
         started = time.perf_counter()
         result = function(*self._take_per_call(values))
         microseconds = (time.perf_counter() - started) * 1e6
         per_piece = tuple((b - a) * 1e6 for a, b in zip(times[::2], times[1::2], strict=True))
-        used = tuple(row.artifacts[each] for each in self.layout.pieces.values() if each)
-        assert self.recording is not None
-        sizes = accept.read_sizes(self.captured, values)
-        self.recording.fill(sizes, row.size_range, self.variant, used, microseconds, per_piece)
+        record = (sizes, row.size_range, self.variant, used, microseconds, per_piece, served)
+        self.recording.fill(*record)
         return result
 
     # ---------------------------------------------------------------------------- what is not plain

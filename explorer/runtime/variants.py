@@ -210,7 +210,8 @@ class Variants:
             compilation = self._rebuild.stored(request)
             if compilation is None:
                 compilation = self._rebuild(self._captured_for(request))
-            runner = self._shared(Runner(compilation.captured.request, compilation))
+            graphing = self._variants[0].runner.graphing
+            runner = self._shared(Runner(compilation.captured.request, compilation, graphing))
             runner.recording = self._variants[0].runner.recording
             self._replace(_with_another(kept, runner))
             made = "loaded" if compilation.was_loaded_whole else "captured"

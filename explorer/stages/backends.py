@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import fx
 
 from explorer import passes
-from explorer.config import LARGEST_SIZE, CompilationConfig
+from explorer.config import LARGEST_SIZE, CompilationConfig, CUDAGraphMode
 from explorer.errors import CompileError, ConfigError
 from explorer.size_range import SizeRange
 from explorer.torch_private import inductor, kernels
+from explorer.torch_private.partition import partition_settings, wrapped_partitions
 
 _ALL_SIZES = SizeRange(1, LARGEST_SIZE)
 
@@ -110,6 +115,14 @@ class EagerBackend:
         return module.code if isinstance(module, fx.GraphModule) else ""
 
 
+class Partitions(Enum):
+    """Who is told of the partitions into which Inductor cuts a piece."""
+
+    LEFT_ALONE = "left alone"
+    WRAPPED = "wrapped"
+    """What runs the piece, to capture each as a CUDA graph."""
+
+
 class BoxedFunction:
     """A function of one list of inputs.
 
@@ -158,10 +171,12 @@ class InductorBackend:
     Attributes:
         settings: Inductor settings in force for each compile, graph passes among them.
         all_sizes: what a piece serves that does not depend on the dispatch size.
+        partitions: who is told of the partitions, where Inductor cuts.
     """
 
     settings: Mapping[str, Any]
     all_sizes: SizeRange = _ALL_SIZES
+    partitions: Partitions = Partitions.LEFT_ALONE
     name: str = "inductor"
 
     def identity(self) -> str:
@@ -171,7 +186,15 @@ class InductorBackend:
             ConfigError: a setting, or a graph pass, has no text that says what it does.
         """
         settings = passes.settings_identity(self.settings)
-        return f"inductor {torch.__version__} {torch.backends.cpu.get_cpu_capability()} {settings}"
+        build = f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
+        wrapped = "" if self.partitions is Partitions.LEFT_ALONE else " partitions wrapped"
+        return f"inductor {build} {settings}{wrapped}"
+
+    def _around(self) -> AbstractContextManager[None]:
+        """Around whatever makes code that runs."""
+        if self.partitions is Partitions.LEFT_ALONE:
+            return contextlib.nullcontext()
+        return wrapped_partitions()
 
     def identity_at(self, size_range: SizeRange | None) -> str:
         """The same with what a graph pass is told of the sizes."""
@@ -196,13 +219,14 @@ class InductorBackend:
         """
         hits = inductor.cache_hits()
         try:
-            artifact = inductor.standalone_compile(
-                graph,
-                example_inputs,
-                fake_mode=options["fake_mode"],
-                cache_tag=options["cache_tag"],
-                settings=passes.bound_settings(self.settings, size_range or self.all_sizes),
-            )
+            with self._around():
+                artifact = inductor.standalone_compile(
+                    graph,
+                    example_inputs,
+                    fake_mode=options["fake_mode"],
+                    cache_tag=options["cache_tag"],
+                    settings=passes.bound_settings(self.settings, size_range or self.all_sizes),
+                )
         except inductor.COMPILE_ERRORS as error:
             raise CompileError(_first_line(error)) from error
         function, is_direct = inductor.boxed_runner(artifact)
@@ -226,7 +250,8 @@ class InductorBackend:
         Args:
             content: it is unpickled and run, so it must be trusted.
         """
-        artifact = kernels.unpacked(content)
+        with self._around():
+            artifact = kernels.unpacked(content)
         function, is_direct = inductor.boxed_runner(artifact)
         return BoxedFunction(function, artifact, is_direct=is_direct, from_torch_cache=False)
 
@@ -256,6 +281,26 @@ def told_sizes(backend: Backend, size_range: SizeRange | None) -> str:
     return backend.told_sizes(size_range) if isinstance(backend, InductorBackend) else ""
 
 
+def partitioning(config: CompilationConfig) -> tuple[dict[str, Any], Partitions]:
+    """Inductor settings with those for partitions, and who is told of them.
+
+    Raises:
+        ConfigError: a splitting op has no name that Inductor knows.
+    """
+    settings = dict(config.inductor_config)
+    if not config.use_inductor_graph_partition:
+        return settings, Partitions.LEFT_ALONE
+    for name in config.splitting_ops:
+        if not re.fullmatch(r"\w+::\w+(\.\w+)?", name):
+            raise ConfigError(
+                f"Inductor cannot cut at {name!r}: with use_inductor_graph_partition=True name "
+                "custom ops as ns::op or ns::op.overload."
+            )
+    graphs = config.cudagraph_mode is not CUDAGraphMode.NONE
+    settings |= partition_settings(config.splitting_ops)
+    return settings, Partitions.WRAPPED if graphs else Partitions.LEFT_ALONE
+
+
 def resolve_backend(config: CompilationConfig) -> Backend:
     """The backend object that a configuration asks for.
 
@@ -271,6 +316,7 @@ def resolve_backend(config: CompilationConfig) -> Backend:
 
             near = ", ".join(nearest(unknown[0], inductor.setting_names()))
             raise ConfigError(f"inductor_config has no setting {unknown[0]!r}; nearest: {near}.")
-        return InductorBackend(config.inductor_config, SizeRange(1, config.max_size))
+        settings, partitions = partitioning(config)
+        return InductorBackend(settings, SizeRange(1, config.max_size), partitions)
     assert not isinstance(config.backend, str)
     return config.backend

@@ -83,9 +83,7 @@ def plan_compile(unique: UniquePieces, config: CompilationConfig) -> CompilePlan
     """Lists the artifacts that a configuration asks for; compiles nothing."""
     captured = unique.split.normalised.captured
     dispatch = dispatch_size(captured, config)
-    table = build_range_table(
-        config.compile_ranges_endpoints, config.compile_sizes, config.max_size
-    )
+    table = build_range_table(config.compile_ranges_endpoints, config.exact_sizes, config.max_size)
     ranges, skipped = _served_ranges(captured, dispatch, table, config)
     backend = resolve_backend(config)
     wanted = []

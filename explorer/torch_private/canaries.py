@@ -610,6 +610,25 @@ def _structured_log() -> None:
     _expect(heard[1].get("payload") == "graph", "the content of an event is lost")
 
 
+def _partition_wrappers() -> None:
+    from torch._inductor import config, utils
+
+    from explorer.torch_private.partition import Partition, wrapped_partitions
+
+    state = utils._unstable_customized_partition_wrapper
+    before = state.wrapper
+    with wrapped_partitions():
+        _expect(config.graph_partition, "the setting graph_partition has no effect")
+        wrapper = state.wrapper
+        _expect(wrapper is not None, "set_customized_partition_wrappers sets something else")
+        metadata = utils.CUDAGraphWrapperMetadata(num_partitions=2, partition_index=1)
+        made: Any = wrapper(len, metadata) if wrapper is not None else None
+        _expect(isinstance(made, Partition) and made.index == 1, "the metadata has no index")
+    _expect(state.wrapper is before, "a wrapper cannot be taken back")
+    known = config.get_config_copy()
+    _expect("custom_should_partition_ops" in known, "there is no custom_should_partition_ops")
+
+
 CANARIES: tuple[Canary, ...] = (
     ("torch._dynamo.convert_frame.get_traced_fn", _get_traced_fn),
     ("torch._dynamo.convert_frame.fullgraph_capture", _fullgraph_capture),
@@ -650,6 +669,7 @@ CANARIES: tuple[Canary, ...] = (
     ("torch.utils._pytree.register_pytree_node and MappingKey", _pytree),
     ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
     ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
+    ("torch._inductor.utils.set_customized_partition_wrappers", _partition_wrappers),
     ("AsyncCompile.cpp_pybinding", _kernel_calls),
     ("AsyncCompile.pool, compile_threads and parallel_num_threads", _forked_process),
     ("CustomGraphPass and the settings that take one", _graph_passes),

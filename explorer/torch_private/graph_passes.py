@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import fx
-from torch._inductor.custom_graph_pass import CustomGraphPass, CustomInferenceAwareGraphPass
+from torch._inductor import custom_graph_pass
+from torch._inductor.custom_graph_pass import CustomGraphPass
 
 PASS_SETTINGS = (
     "pre_grad_custom_pass",
@@ -47,4 +48,5 @@ class TorchPass(CustomGraphPass):
 
 def takes_is_inference(graph_pass: Any) -> bool:
     """Whether a pass is one of torch's that are told whether a backward follows."""
-    return isinstance(graph_pass, CustomInferenceAwareGraphPass)
+    kind = getattr(custom_graph_pass, "CustomInferenceAwareGraphPass", None)  # new in torch 2.13
+    return kind is not None and isinstance(graph_pass, kind)

@@ -9,11 +9,14 @@ Private names used (torch 2.13.0): ``torch._inductor.standalone_compile`` (``fak
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
 import types
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -22,11 +25,15 @@ import torch._functorch.config as functorch_config
 import torch._inductor
 import torch._inductor.config
 from torch import fx
+from torch._guards import TracingContext, tracing
 from torch._inductor.async_compile import AsyncCompile
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 COMPILE_ERRORS = (InductorError, InvalidCxxCompiler)
 """What a failed compile raises; other exceptions may come from the piece's own ops."""
+
+_ASKS_CONTEXT = "fake_mode" not in signature(torch._inductor.standalone_compile).parameters
+"""Torch 2.11 and 2.12 have no such parameter; it can go when they no longer matter."""
 
 _COMPILER_CONFIG = cast(Any, torch.compiler.config)  # ``patch`` is put there when it is imported
 
@@ -50,22 +57,21 @@ def standalone_compile(
             instruction set.
         settings: Inductor settings for this compile.
     """
-    options: dict[str, Any] = {}
-    mode = {} if fake_mode is None else {"fake_mode": fake_mode}
+    shapes = _shapes_of(fake_mode)
     cpu = torch.backends.cpu.get_cpu_capability()
     tag = f"{_COMPILER_CONFIG.cache_key_tag}|{cache_tag}|{cpu}"
     with (
         torch.no_grad(),
         _COMPILER_CONFIG.patch(cache_key_tag=tag),
+        _around(fake_mode),
         torch._inductor.config.patch(dict(settings)),
     ):
         return torch._inductor.standalone_compile(
             graph_module,
             list(example_inputs),
-            dynamic_shapes="from_example_inputs",
             aot=True,
-            options=options,
-            **mode,
+            options={},
+            **shapes,
         )
 
 
@@ -86,6 +92,20 @@ def settle_in_forked_process() -> None:
     torch.get_num_threads = lambda: threads
     torch._inductor.config.compile_threads = 1
     AsyncCompile.pool.cache_clear()  # for settings that ask for more threads: it makes new ones
+
+
+def _around(fake_mode: Any) -> AbstractContextManager[Any]:
+    is_asked = _ASKS_CONTEXT and fake_mode is not None
+    return tracing(TracingContext(fake_mode)) if is_asked else contextlib.nullcontext()
+
+
+def _shapes_of(fake_mode: Any) -> dict[str, Any]:
+    """How the compile is told where sizes come from."""
+    if fake_mode is None:
+        return {"dynamic_shapes": "from_example_inputs"}
+    if _ASKS_CONTEXT:
+        return {"dynamic_shapes": "from_tracing_context"}
+    return {"dynamic_shapes": "from_example_inputs", "fake_mode": fake_mode}
 
 
 def cache_hits() -> int:

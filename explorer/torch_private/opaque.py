@@ -15,6 +15,36 @@ from torch._library.fake_class_registry import FakeScriptObject
 from torch._library.opaque_object import register_opaque_type
 
 
+def _metaclass() -> type:
+    """What the class of a value type has to be: ``type``, or one of torch's own.
+
+    Torch 2.11 and 2.12 refuse another one than ``torch._opaque_base.OpaqueBaseMeta``; it can go
+    when they no longer matter.
+    """
+
+    class Probe:
+        def __eq__(self, other: object) -> bool:
+            return self is other
+
+        def __hash__(self) -> int:
+            return 0
+
+        def __fx_repr__(self) -> tuple[str, dict[str, type]]:
+            return "", {}
+
+    try:
+        register_opaque_type(Probe, typ="value", hoist=True)
+    except TypeError:
+        from torch._opaque_base import OpaqueBaseMeta
+
+        return OpaqueBaseMeta
+    return type
+
+
+VALUE_METACLASS = _metaclass()
+"""Metaclass of a class that ``register_hoisted_value`` takes."""
+
+
 def register_hoisted_value(kind: type) -> None:
     """Makes a class one whose objects a custom op can take and a trace turns into graph inputs.
 
@@ -39,4 +69,4 @@ def is_stand_in(value: Any) -> bool:
     return isinstance(value, FakeScriptObject)
 
 
-__all__ = ["is_stand_in", "register_hoisted_value", "type_name"]
+__all__ = ["VALUE_METACLASS", "is_stand_in", "register_hoisted_value", "type_name"]

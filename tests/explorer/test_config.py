@@ -12,6 +12,7 @@ import pytest
 from explorer import (
     CompilationConfig,
     ConfigError,
+    CUDAGraphMode,
     DynamicShapesConfig,
     DynamicShapesType,
     ExplorerError,
@@ -39,8 +40,8 @@ REFUSED = [
     pytest.param({"compile_sizes": (4.0,)}, r"compile_sizes must hold ints, not 4\.0", id="float"),
     pytest.param({"compile_sizes": (True,)}, "compile_sizes must hold ints, not True", id="bool"),
     pytest.param(
-        {"compile_sizes": ("cudagraph_capture_sizes",)},
-        "compile_sizes must hold ints, not 'cudagraph_capture_sizes'",
+        {"compile_sizes": ("capture_sizes",)},
+        "compile_sizes must hold ints, not 'capture_sizes'",
         id="a word as a size",
     ),
     pytest.param({"compile_sizes": 16}, "compile_sizes must be a tuple of ints, not 16", id="bare"),
@@ -182,3 +183,81 @@ def test_config_can_be_copied_and_pickled_but_not_changed() -> None:
             change(config.inductor_config)
     with pytest.raises(TypeError, match=r"config\.replace"):
         config.inductor_config["max_autotune"] = True  # type: ignore[index]
+
+
+# -------------------------------------------------------------------------------------- CUDA graphs
+
+GRAPHS = CompilationConfig(cudagraph_mode=CUDAGraphMode.PIECEWISE)
+
+GRAPHS_REFUSED = [
+    pytest.param({"cudagraph_mode": "some"}, "cudagraph_mode must be one of NONE, PIECEWISE, FULL"),
+    pytest.param({"cudagraph_capture_sizes": (0,)}, "cudagraph_capture_sizes holds 0, which is no"),
+    pytest.param({"cudagraph_capture_sizes": 8}, "cudagraph_capture_sizes must be a tuple of ints"),
+    pytest.param({"cudagraph_capture_sizes": ("8",)}, "cudagraph_capture_sizes must hold ints"),
+    pytest.param(
+        {"cudagraph_capture_sizes": (4, 9000)},
+        "cudagraph_capture_sizes holds 9000, above max_size=8192: drop it, or set max_size",
+    ),
+    pytest.param({"cudagraph_num_of_warmups": -1}, "cudagraph_num_of_warmups holds -1"),
+    pytest.param({"cudagraph_num_of_warmups": True}, "cudagraph_num_of_warmups must hold ints"),
+    pytest.param({"cudagraph_copy_inputs": 1}, "cudagraph_copy_inputs must be True or False, not"),
+    pytest.param({"use_inductor_graph_partition": 1}, "use_inductor_graph_partition must be True"),
+    pytest.param(
+        {"use_inductor_graph_partition": True, "backend": "eager"},
+        "so it needs backend='inductor', not 'eager'",
+    ),
+    pytest.param(
+        {"cudagraph_capture_sizes": (1, 2, 4, 8), "compile_sizes": (3,)},
+        "compile_sizes holds 3, which would be padded to 4",
+    ),
+    pytest.param(
+        {"cudagraph_capture_sizes": (1, 2, 4, 8), "compile_sizes": ("cudagraph_capture_sizes", 5)},
+        "compile_sizes holds 5, which would be padded to 8",
+    ),
+    pytest.param({"compile_sizes": (17,)}, "compile_sizes holds 17, which would be padded to 24"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), GRAPHS_REFUSED)
+def test_settings_of_cuda_graphs_that_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        GRAPHS.replace(**fields)
+
+
+def test_capture_sizes_by_default() -> None:
+    sizes = GRAPHS.capture_sizes
+    assert sizes[:6] == (1, 2, 4, 8, 16, 24)
+    assert (sizes[-1], len(sizes), sizes == tuple(sorted(set(sizes)))) == (512, 51, True)
+    assert GRAPHS.replace(max_size=20).capture_sizes == (1, 2, 4, 8, 16)
+    assert GRAPHS.replace(max_size=1).capture_sizes == (1,)
+    assert CompilationConfig().capture_sizes == ()
+
+
+def test_capture_sizes_are_sorted() -> None:
+    config = GRAPHS.replace(cudagraph_capture_sizes=[8, 1, 4, 8])
+    assert config.cudagraph_capture_sizes == config.capture_sizes == (1, 4, 8)
+    assert [config.padded_size(size) for size in (1, 2, 4, 5, 8, 9)] == [1, 4, 4, 8, 8, None]
+
+
+def test_word_for_the_capture_sizes() -> None:
+    config = GRAPHS.replace(
+        cudagraph_capture_sizes=(4, 8), compile_sizes=("cudagraph_capture_sizes", 16, 8)
+    )
+    assert config.exact_sizes == (4, 8, 16)
+    assert config.in_force().compile_sizes == (4, 8, 16)
+    assert config.compile_sizes == ("cudagraph_capture_sizes", 16, 8)
+    none = config.replace(cudagraph_mode="none")
+    assert none.exact_sizes == (4, 8, 16)
+
+
+def test_any_compile_size_without_cuda_graphs() -> None:
+    config = CompilationConfig(cudagraph_capture_sizes=(1, 2, 4, 8), compile_sizes=(3, 5, 7))
+    assert config.exact_sizes == (3, 5, 7)
+
+
+def test_who_cuts() -> None:
+    config = CompilationConfig(splitting_ops=("demo::attention",))
+    assert config.cuts_at == ("demo::attention",)
+    assert config.replace(use_inductor_graph_partition=True).cuts_at == ()
+    traced = config.replace(use_inductor_graph_partition=True, mode="dynamo_trace_once").in_force()
+    assert traced.use_inductor_graph_partition is False
