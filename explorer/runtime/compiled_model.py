@@ -144,15 +144,16 @@ class CompiledModel:
     def record(self) -> Iterator[RunRecord]:
         """Records the calls inside the block; the object has the last one when the block ends."""
         record = RunRecord()
-        for runner in self._runners():
+        for runner in self.runners():
             runner.recording = record
         try:
             yield record
         finally:
-            for runner in self._runners():
+            for runner in self.runners():
                 runner.recording = None
 
-    def _runners(self) -> list[Runner]:
+    def runners(self) -> list[Runner]:
+        """What runs the captured graphs; ``RunRecord.variant`` is an index into it."""
         return self._states if self._variants is None else list(self._variants.runners)
 
     def __repr__(self) -> str:

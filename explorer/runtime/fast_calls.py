@@ -146,6 +146,9 @@ class FastCalls:
 
         def function_for(size: int) -> Callable[..., Any]:
             row = runner.row_of(size)
+            recording = runner.recording
+            if recording is not None:
+                return runner.recording_call(row, binding, recording)
             return functions.get(row.function_name) or runner.function_of(row, binding)
 
         return function_for

@@ -28,6 +28,7 @@ from explorer.errors import GuardViolation, InputError, SizeOutOfRange
 from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.runtime import accept, predicate
 from explorer.runtime.fast_calls import NOT_SERVED, FastCalls
+from explorer.runtime.flat_inputs import flat_inputs
 from explorer.runtime.plan import function_name
 from explorer.runtime.state_problems import StateProblems
 from explorer.runtime.stitch import PER_CALL, write_program
@@ -115,6 +116,7 @@ class Runner:
         self.bound_sources = tuple((i, inputs[i].source) for i in bound)
         self._take_bound = _getter(bound)
         self._take_per_call = _getter(per_call)
+        self._size_places = self._places_of_sizes(per_call)
         self.binding = _Binding(self._take_bound(values))
         self._accepted_size, self.predicate_source = predicate.write_predicate(
             self.captured, self.dispatch, check_guards=self.checks_sizes
@@ -171,7 +173,7 @@ class Runner:
 
     def fast_call(self, args: Any, kwargs: Any) -> Any:
         """The same as ``state_problem`` and ``call``, or ``NOT_SERVED``: take these."""
-        return NOT_SERVED if self.recording is not None else self._fast.serve(args, kwargs)
+        return self._fast.serve(args, kwargs)
 
     def call(self, args: Any, kwargs: Any) -> Any:
         """Binds the call, runs the pieces, rebuilds the output."""
@@ -218,14 +220,36 @@ class Runner:
         if self.dispatch is None:
             return self._rows[0]
         row = self._exact_rows.get(size)
-        if row is not None:
-            return row
+        if row is None:
+            row = self.range_row_of(size)
+        return row if row is not None else self._outside(size)
+
+    def range_row_of(self, size: int) -> DispatchEntry | None:
+        """The row of the range that holds a dispatch size, whether or not it has one of its own."""
         index = bisect.bisect_left(self._range_ends, size)
-        if index < len(self._range_rows):
-            row = self._range_rows[index]
-            if row.size_range is not None and size in row.size_range:
-                return row
-        return self._outside(size)
+        row = self._range_rows[index] if index < len(self._range_rows) else None
+        holds = row is not None and row.size_range is not None and size in row.size_range
+        return row if holds else None
+
+    def row_for_call(
+        self, args: Any, kwargs: Any
+    ) -> tuple[DispatchEntry, tuple[Any, ...], Mapping[str, int]]:
+        """What a call comes to: its row, what the row's function takes, and the sizes by name.
+
+        Raises:
+            RunEagerly: the model itself serves the call.
+            RunError: nothing serves it.
+        """
+        values = flat_inputs(self.raw, args, kwargs)
+        if self.captured.outside:
+            values += self._tensors_outside(args, kwargs)
+        sizes = accept.read_sizes(self.captured, values)
+        size = self._accepted_size(values)
+        if size == predicate.NOT_ACCEPTED:
+            row, values = self._special_row(values)
+        else:
+            row = self.row_of(size)
+        return row, self._take_per_call(values), sizes
 
     def _outside(self, size: int) -> DispatchEntry:
         if self.config.out_of_range is OutOfRange.EAGER:
@@ -239,9 +263,13 @@ class Runner:
         )
 
     def _run_row(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
-        if self.recording is not None:
-            return self._run_recorded(row, values, binding)
-        return self.function_of(row, binding)(*self._take_per_call(values))
+        per_call = self._take_per_call(values)
+        recording = self.recording  # another thread may end it
+        if recording is None:
+            return self.function_of(row, binding)(*per_call)
+        result = self.recording_call(row, binding, recording)(*per_call)
+        recording.sizes = accept.read_sizes(self.captured, values)
+        return result
 
     def function_of(self, row: DispatchEntry, binding: _Binding) -> Callable[..., Any]:
         """The stitching function of a row with the bound values in place."""
@@ -249,6 +277,28 @@ class Runner:
         if function is None:
             function = self._bind(row, binding, None)
             binding.functions[row.function_name] = function
+        return function
+
+    def recorded_function_of(
+        self,
+        row: DispatchEntry,
+        binding: _Binding,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> Callable[..., Any]:
+        """The same, for a list and the inputs; it adds the time before and after each piece.
+
+        Args:
+            row: of the dispatch table.
+            binding: the bound values.
+            clock: seconds; one that waits for a device makes the pieces there take turns with the
+                host.
+        """
+        if clock is not time.perf_counter:
+            return self._bind(row, binding, {"clock": clock})
+        name = f"{row.function_name} recorded"  # no function has a name with a space in it
+        function = binding.functions.get(name)
+        if function is None:
+            function = binding.functions[name] = self._bind(row, binding, {"clock": clock})
         return function
 
     def _bind(self, row: DispatchEntry, binding: _Binding, extra: Any) -> Any:
@@ -278,24 +328,45 @@ class Runner:
                 runners[name] = lambda arguments, forward=forward: forward(*arguments)
         return runners
 
-    def _run_recorded(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
-        times: list[float] = []
-        extra = {"times": times, "clock": time.perf_counter}
-        function = self._bind(row, binding, extra)
-        started = time.perf_counter()
-        result = function(*self._take_per_call(values))
-        microseconds = (time.perf_counter() - started) * 1e6
-        per_piece = tuple((b - a) * 1e6 for a, b in zip(times[::2], times[1::2], strict=True))
-        used = tuple(row.artifacts[each] for each in self.layout.pieces.values() if each)
-        assert self.recording is not None
-        sizes = accept.read_sizes(self.captured, values)
-        self.recording.fill(sizes, row.size_range, self.variant, used, microseconds, per_piece)
-        return result
+    def recording_call(
+        self, row: DispatchEntry, binding: _Binding, record: RunRecord
+    ) -> Callable[..., Any]:
+        """What a row's function does, recorded."""
+        function = self.recorded_function_of(row, binding)
+
+        def call(*per_call: Any) -> Any:
+            times: list[float] = []
+            started = time.perf_counter()
+            result = function(times, *per_call)
+            microseconds = (time.perf_counter() - started) * 1e6
+            per_piece = tuple((b - a) * 1e6 for a, b in zip(times[::2], times[1::2], strict=True))
+            used = tuple(row.artifacts[each] for each in self.layout.pieces.values() if each)
+            sizes = {name: per_call[at].shape[dim] for name, at, dim in self._size_places}
+            record.fill(sizes, row.size_range, self.variant, used, microseconds, per_piece)
+            return result
+
+        return call
+
+    def _places_of_sizes(self, per_call: list[int]) -> tuple[tuple[str, int, int], ...]:
+        """Name of each size, with its tensor among the inputs of a call and the dim there."""
+        paths = {self.layout.inputs[at].path: number for number, at in enumerate(per_call)}
+        found = []
+        for size in self.captured.sizes:
+            known = ((paths[path], dim) for path, dim in size.sources if path in paths)
+            number, dim = next(known, (-1, -1))
+            if number >= 0:  # the others are of tensors that the graph does not take
+                found.append((size.name, number, dim))
+        return tuple(found)
 
     # ---------------------------------------------------------------------------- what is not plain
 
     def run_special(self, values: tuple[Any, ...], binding: _Binding) -> Any:
         """A call that the predicate did not accept: size 0 or 1, other strides, or a violation."""
+        row, values = self._special_row(values)
+        return self._run_row(row, values, binding)
+
+    def _special_row(self, values: tuple[Any, ...]) -> tuple[DispatchEntry, tuple[Any, ...]]:
+        """The row that serves such a call, and the inputs in the captured layout."""
         sizes = accept.read_sizes(self.captured, values)
         if 0 in sizes.values():
             raise RunEagerly
@@ -308,9 +379,9 @@ class Runner:
         if self.writes_among_several:
             self.refuse_overlap(values)
         if ones:
-            return self._run_row(self._row_at_one(sizes, ones), values, binding)
+            return self._row_at_one(sizes, ones), values
         size = sizes[self.dispatch.name] if self.dispatch is not None else 0
-        return self._run_row(self.row_of(size), values, binding)
+        return self.row_of(size), values
 
     def _check_sizes(self, sizes: Mapping[str, int], ones: frozenset[str]) -> None:
         if not ones or self._evaluates:
