@@ -20,6 +20,7 @@ from explorer.artifacts import (
     CapturedGraph,
     UniquePieces,
 )
+from explorer.artifacts.measured import Timings
 from explorer.compilation import Compilation
 from explorer.compilation_entry import Found
 from explorer.compilation_store import CompilationStore
@@ -430,6 +431,41 @@ class Session:
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the latest good compilation."""
         return self.model()(*args, **kwargs)
+
+    def measure(
+        self,
+        sizes: Sequence[int | Mapping[str, int]] | None = None,
+        *,
+        stock: bool = False,
+        rounds: int = 40,
+        pieces: bool = True,
+        progress: ProgressCallback | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Timings:
+        """Times the latest good compilation beside eager, in each way that it can be run.
+
+        At each size: the model as it is, a call, the stitching function of the range that holds the
+        size, the one of that very size where there is one, and each piece. Results are compared
+        with eager first; what differs or is refused is not timed, and its row says so. Times are
+        wall time, under ``no_grad``, with torch's threads as they are.
+
+        Args:
+            sizes: dispatch sizes, or size name -> value; None takes the exact sizes and the
+                example's. Inputs are made as ``make_inputs`` says.
+            stock: whether to compile the whole model with ``torch.compile`` as well.
+            rounds: runs of each, at most; slow models get fewer.
+            pieces: whether to time the pieces one by one.
+            progress: told what is being measured.
+            cancel: looked at between rounds.
+
+        Raises:
+            ConfigError: a size that is none, or the mode captures no graph.
+            Cancelled: somebody asked to stop.
+        """
+        from explorer.measure import MeasureOptions, measure
+
+        options = MeasureOptions(stock, rounds, pieces, progress=progress, cancel=cancel)
+        return measure(self, sizes, options)
 
     def load_variant(
         self, request: CaptureRequest, config: CompilationConfig

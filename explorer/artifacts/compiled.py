@@ -43,6 +43,8 @@ class Artifact:
         notes: what a user should know, one sentence each.
         code: generated source, or empty.
         from_torch_cache: whether torch's own cache had it, so that ``seconds`` is no compile time.
+        compile_seconds: wall time of the compile, also where another process did it or it was
+            reused; None when that is not known.
         changed_factors: for one that was compiled, names of the factors in which the nearest entry
             of the store differs; empty without any entry.
     """
@@ -62,6 +64,7 @@ class Artifact:
     from_torch_cache: bool = False
     guard_records: tuple[GuardRecord, ...] = ()
     changed_factors: tuple[str, ...] = ()
+    compile_seconds: float | None = None
 
     def generated_code(self) -> str:
         """What the backend wrote; empty when it does not say."""

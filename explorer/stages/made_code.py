@@ -52,6 +52,7 @@ class MadeCode:
         code: generated source, or empty.
         seconds: wall time of the compile; 0.0 when it was loaded.
         from_torch_cache: whether torch's own cache had it.
+        compile_seconds: wall time of the compile, whichever process did it; None when not known.
         note: why another backend made it than the configured one; empty when that one did.
     """
 
@@ -65,6 +66,7 @@ class MadeCode:
     code: str = ""
     seconds: float = 0.0
     from_torch_cache: bool = False
+    compile_seconds: float | None = None
     note: str = ""
 
 
@@ -173,6 +175,7 @@ def _artifact_of(
         code=made.code,
         from_torch_cache=made.from_torch_cache,
         guard_records=records,
+        compile_seconds=made.compile_seconds,
     )
 
 

@@ -252,6 +252,7 @@ class PieceCompiler:
         except Exception as error:
             raise CompileError(self._failure_text(piece, wanted, size_range, error)) from error
         seconds = time.perf_counter() - started
+        was_cached = getattr(function, "from_torch_cache", False)
         counters.add(compiled=1)
         if backend.name in ("inductor", "eager"):
             counters.add(**{f"compiled_by_{backend.name}": 1})
@@ -264,7 +265,8 @@ class PieceCompiler:
             bytes=_bytes_of(backend, function),
             code=_code_of(backend, function),
             seconds=seconds,
-            from_torch_cache=getattr(function, "from_torch_cache", False),
+            from_torch_cache=was_cached,
+            compile_seconds=None if was_cached else seconds,
             note=reason,
         )
 
