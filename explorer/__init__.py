@@ -18,6 +18,7 @@ from explorer.artifacts import (
 )
 from explorer.artifacts.covered import Coverage
 from explorer.artifacts.diagnosed import Diagnosis
+from explorer.artifacts.measured import Execution, Timings
 from explorer.compilation import Compilation
 from explorer.config import (
     CompilationConfig,
@@ -91,6 +92,7 @@ __all__ = [
     "Difference",
     "DynamicShapesConfig",
     "DynamicShapesType",
+    "Execution",
     "ExplorerError",
     "FunctionPass",
     "GradPolicy",
@@ -121,6 +123,7 @@ __all__ = [
     "StoreConfig",
     "StoreError",
     "StoreMiss",
+    "Timings",
     "UniquePiece",
     "UnknownSplittingOp",
     "VariantsLimit",

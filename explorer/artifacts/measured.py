@@ -77,7 +77,7 @@ class Timing:
 
 def quartiles(values: tuple[float, ...]) -> tuple[float, float]:
     """The first and the third quartile; of one value, that value twice."""
-    if len(values) < 2:
+    if len(values) == 1:
         return values[0], values[0]
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, high

@@ -74,9 +74,9 @@ def _latency(timings: Timings) -> Figure:
     axes: Axes = drawn.subplots()
     points = timings_view.points(timings)
     numbers = [each.get(timings.dispatch) for each in points]
-    is_by_size = len(set(numbers)) == len(points) and None not in numbers
-    place = {
-        timings_view.point_text(point): number if is_by_size else at
+    is_by_size = bool(points) and len(set(numbers)) == len(points) and None not in numbers
+    place: dict[str, int] = {
+        timings_view.point_text(point): number if is_by_size and number is not None else at
         for at, (point, number) in enumerate(zip(points, numbers, strict=True))
     }
     for number, execution in enumerate(Execution):
@@ -172,7 +172,8 @@ def _pieces(timings: Timings) -> Figure:
     left_out = len(panels) - len(shown)
     more = f" (first {MOST_PANELS} of {len(panels)} rows)" if left_out else ""
     drawn.suptitle(_plain(f"{timings.name}: time in each piece{more}"))
-    rows[0].legend(ncols=4, fontsize="small")
+    handles, labels = rows[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
     return drawn
 
 
@@ -233,7 +234,8 @@ def _compile(timings: Timings) -> Figure:
                 textcoords="offset points",
             )
     axes.set_xticks(range(len(letters)), letters)
-    axes.margins(y=0.25)
+    longest = max((row["seconds"] or 0.0 for row in rows), default=0.0)
+    axes.set_ylim(0, 1.35 * longest or 1.0)
     axes.set_xlabel("unique piece")
     axes.set_ylabel("wall time of the compile, s")
     axes.set_title(_plain(f"{timings.name}: compile time by piece and range"))

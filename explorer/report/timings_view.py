@@ -52,7 +52,7 @@ def _digits(timing: Timing) -> int:
 
     seconds = [each * 1e-6 for each in timing.microseconds]
     measurement = Measurement(1, seconds, TaskSpec("call()", ""))
-    return max(2, measurement.significant_figures)
+    return max(3, measurement.significant_figures)
 
 
 def _trimmed(value: float, digits: int) -> str:
@@ -141,8 +141,10 @@ def group_rows(timings: Timings) -> list[Row]:
         }
         for (sizes, served_by, what), rows in groups.items()
     ]
-    places = {point_text(each): at for at, each in enumerate(points(timings))}
-    return sorted(found, key=lambda row: (places[row["sizes"]], row["served_by"], -row["share"]))
+    order = list(dict.fromkeys((row["sizes"], row["served_by"]) for row in found))
+    return sorted(
+        found, key=lambda row: (order.index((row["sizes"], row["served_by"])), -row["share"])
+    )
 
 
 def compile_rows(timings: Timings) -> list[Row]:

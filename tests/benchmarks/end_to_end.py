@@ -1,0 +1,136 @@
+"""What a call of a small model costs in all, beside eager and ``torch.compile``.
+
+A toy llama at size 2, where Python and dispatch weigh most, one thread, ``no_grad``. CPU seconds,
+the rows taking turns. The exit status is 1 when a ratio misses its target.
+
+    python -m tests.benchmarks.end_to_end --layers 8 32 --rounds 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from explorer import CompilationConfig, CompilationMode, CompiledModel, StoreConfig
+from explorer.artifacts.measured import quartiles
+from explorer.interleaving import Call, interleaved
+from explorer.paired import paired_difference
+from explorer.results import TOLERANCES
+from explorer.session import session_of
+from explorer.target import CompileTarget
+from sample_models import toy_llama
+from tests.benchmarks.reporting import machine_description, markdown_table
+
+SIZE = 2
+EAGER, STOCK = "eager", "torch.compile, marked dims"
+RANGE, EXACT = "CompiledModel, range 1–2048", "CompiledModel, exact size 2"
+MOST_OF_EAGER, MOST_OF_STOCK = 0.45, 1.0
+
+
+def compiled(target: CompileTarget, root: Path, sizes: tuple[int, ...]) -> CompiledModel:
+    """The model in pieces, with the default guard policy."""
+    config = target.compilation_config().replace(
+        compile_ranges_endpoints=(), compile_sizes=sizes, store=StoreConfig(root=root)
+    )
+    return session_of(target, config).model()
+
+
+def stock(target: CompileTarget) -> CompiledModel:
+    """The whole model through ``torch.compile``, the same dims marked dynamic."""
+    mode = CompilationMode.STOCK_TORCH_COMPILE
+    return session_of(target, CompilationConfig(mode=mode)).model()
+
+
+def calls_of(target: CompileTarget, root: Path) -> dict[str, Call]:
+    """Row -> the call, each checked against eager first."""
+    assert target.make_inputs is not None
+    inputs, _ = target.make_inputs({"n": SIZE})
+    whole = stock(target)
+    whole(*target.example_inputs)  # one graph for all sizes: captured at the example's
+    models = {
+        EAGER: target.model,
+        STOCK: whole,
+        RANGE: compiled(target, root, ()),
+        EXACT: compiled(target, root, (SIZE,)),
+    }
+    expected = target.model(*inputs)
+    tolerance = TOLERANCES[expected.dtype]
+    for model in models.values():
+        torch.testing.assert_close(model(*inputs), expected, rtol=tolerance, atol=tolerance)
+    return {name: lambda model=model: model(*inputs) for name, model in models.items()}
+
+
+def table(times: Mapping[str, Sequence[float]], pieces: str) -> str:
+    """Microseconds of CPU time a call, and ratios of medians."""
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    rows = []
+    for name, values in times.items():
+        low, high = quartiles(tuple(values))
+        rows.append(
+            (
+                name,
+                f"{medians[name]:.0f}",
+                f"{low:.0f} to {high:.0f}",
+                f"{medians[name] / medians[EAGER]:.3f}",
+                f"{medians[name] / medians[STOCK]:.3f}",
+            )
+        )
+    return markdown_table((pieces, "median", "quartiles", "of eager", "of torch.compile"), rows)
+
+
+def verdicts(times: Mapping[str, Sequence[float]], layers: int) -> tuple[list[str], bool]:
+    """A sentence per target, and whether one is missed."""
+    lines, missed = [], False
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    for ours in (RANGE, EXACT):
+        for peer, target in ((EAGER, MOST_OF_EAGER), (STOCK, MOST_OF_STOCK)):
+            ratio = medians[ours] / medians[peer]
+            known = paired_difference(times[ours], times[peer]).can_be_told
+            is_missed = ratio > target and (known or target != 1.0)
+            missed |= is_missed
+            said = "" if known else ", a difference that cannot be told from the noise"
+            lines.append(
+                f"{layers} layers, {ours} over {peer}: {ratio:.3f}, target at most {target}: "
+                f"{'MISSED' if is_missed else 'met'}{said}."
+            )
+    return lines, missed
+
+
+def main() -> int:
+    """Prints a table for each depth; 1 when a target is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--layers", type=int, nargs="+", default=[8, 32], help="decoder layers")
+    parser.add_argument("--rounds", type=int, default=60, help="runs of each row")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(machine_description())
+    print(f"toy llama, {SIZE} tokens, no_grad, 1 thread, CPU µs a call, rounds: {options.rounds}")
+    sentences, missed = [], False
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        for layers in options.layers:
+            target = toy_llama.sample(layers=layers)
+            measured = interleaved(
+                calls_of(target, Path(folder)),
+                rounds=options.rounds,
+                run_seconds=0.02,
+                most_seconds=60,
+                clock=time.process_time,
+            )
+            times = {name: [s * 1e6 for s in each.times] for name, each in measured.items()}
+            print(f"\n{table(times, f'{layers} layers')}", flush=True)
+            lines, is_missed = verdicts(times, layers)
+            sentences += lines
+            missed |= is_missed
+    print("\n" + "\n".join(sentences))
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
