@@ -210,7 +210,7 @@ def test_measuring_leaves_the_model_and_the_example_alone() -> None:
         def forward(self, x):
             self.seen.add_(1)
             x.add_(1)
-            return x * 2
+            return x * 2 + torch.rand(3) * 0
 
     model, example = Counting(), filled(5, 3)
     before, random_state = example.clone(), torch.random.get_rng_state()
@@ -234,6 +234,37 @@ def test_a_model_without_dynamic_sizes_is_measured_at_its_example() -> None:
     assert [each.sizes for each in found.timings] == [{}] * 3
     with pytest.raises(ConfigError, match="Nothing is dynamic"):
         session.measure([4])
+
+
+def test_an_artifact_that_both_rows_share_is_no_cost_of_the_exact_size() -> None:
+    class Sharing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(filled(3, 3))
+
+        def forward(self, x):
+            return x @ (self.weight * 2).softmax(-1).relu()
+
+    session = Session(Sharing(), (filled(5, 3),), config=CONFIG)
+    found = session.measure([16], rounds=1)
+    ranges = {each.unique_id: [] for each in found.compile_costs}
+    for each in found.compile_costs:
+        ranges[each.unique_id].append(each.served_by)
+    assert ["any size"] in ranges.values()
+    own = [each.seconds for each in found.compile_costs if each.served_by == "exactly 16"]
+    assert found.costs_at["x_0 = 16", EXACT] == pytest.approx(sum(own))
+    served = [each.seconds for each in found.compile_costs if each.served_by in ("9–64", "any size")]
+    assert found.costs_at["x_0 = 16", RANGE] == pytest.approx(sum(served))
+
+
+def test_seconds_of_what_was_compiled_before_are_those_of_then() -> None:
+    session = make_session()
+    first = session.measure([16], rounds=1).costs_at
+    session.update(compile_sizes=(16, 4))
+    assert {each.origin.value for each in session.compilation.artifacts} == {"compiled", "memory"}
+    again = session.measure([16], rounds=1).costs_at
+    assert again == first
+    assert 0 < again["x_0 = 16", EXACT] < 60
 
 
 def test_default_sizes_are_the_exact_ones_and_the_example(session: Session) -> None:
