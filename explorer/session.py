@@ -251,6 +251,7 @@ class Session:
         counts = Counts()
         timings: dict[str, float] = {}
         with self._lock, counters.also_for(counts):
+            started = time.perf_counter()
             request, wanted = self._changed(changes)
             config = _config_of_steps(wanted)
             stored = CompilationStore(request, config)
@@ -262,7 +263,8 @@ class Session:
                     progress(Progress(1, 1, "loaded from the store"))
                 compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
                 show_to(watchers_of(config, self._name), compilation)
-                return self._now(compilation, request, wanted)
+                return self._now(_timed(compilation, started), request, wanted)
+            looked_up = time.perf_counter()
             step = watched(self._cache.timed(timings), watchers_of(config, self._name))
             unique = cut(request, config, step)
         # Not under the lock: a plan for the next edit may be wanted while this compiles.
@@ -277,12 +279,17 @@ class Session:
             )
         if cancel is not None:  # wanted during the last artifact
             cancel.raise_if_cancelled()
-        compilation = Compilation(config, plan, timings, self._name)
+        compilation = Compilation(
+            config, plan, timings, self._name, look_up_seconds=looked_up - started
+        )
+        before_save = time.perf_counter()
         with counters.also_for(counts):
             stored.save(compilation)
-        compilation = dataclasses.replace(compilation, counts=grown(counts))
+        compilation = dataclasses.replace(
+            compilation, counts=grown(counts), save_seconds=time.perf_counter() - before_save
+        )
         with self._lock:
-            return self._now(compilation, request, wanted)
+            return self._now(_timed(compilation, started), request, wanted)
 
     def _load(self, stored: CompilationStore, timings: dict[str, float]) -> Found | None:
         """The stored compilation that fits, where nothing was captured for it in this session."""
@@ -549,6 +556,11 @@ class _Rebuild:
 
 def _no_model(*args: Any, **kwargs: Any) -> Any:
     raise StoreMiss("Only views were opened: give Session.load the model and its example inputs.")
+
+
+def _timed(compilation: Compilation, started: float) -> Compilation:
+    """The same with the wall time of its update, which ends now."""
+    return dataclasses.replace(compilation, update_seconds=time.perf_counter() - started)
 
 
 def _timings_of_a_load(seconds: float) -> dict[str, float]:

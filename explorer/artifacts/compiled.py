@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -45,6 +45,8 @@ class Artifact:
         from_torch_cache: whether torch's own cache had it, so that ``seconds`` is no compile time.
         compile_seconds: wall time of the compile, also where another process did it or it was
             reused; None when that is not known.
+        phases: name of a phase -> wall seconds that it took this time; a ``CompileAccount`` adds
+            them up. Empty when it was reused.
         changed_factors: for one that was compiled, names of the factors in which the nearest entry
             of the store differs; empty without any entry.
     """
@@ -65,6 +67,7 @@ class Artifact:
     guard_records: tuple[GuardRecord, ...] = ()
     changed_factors: tuple[str, ...] = ()
     compile_seconds: float | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
 
     def generated_code(self) -> str:
         """What the backend wrote; empty when it does not say."""

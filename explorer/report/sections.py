@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from explorer.report import views
+from explorer.report import account_text, views
 from explorer.report.graph_svg import GET_DOT, Picture, body_picture, pieces_picture
 from explorer.report.markup import (
     Column,
@@ -304,7 +304,15 @@ def _timing_section(compilation: Compilation) -> str:
     rows = views.timing_rows(compilation)
     total = sum(row["seconds"] for row in rows)
     text = f"{seconds_text(total)} in all, wall time; the steps in order."
-    return section("timings", "Timings", text, table(rows, _TIMINGS))
+    account = compilation.account
+    parts = [
+        table(rows, _TIMINGS),
+        "<h3>Where the time went</h3>",
+        table(account_text.account_rows(account), account_text.COLUMNS),
+    ]
+    saved = account_text.saved_sentences(account)
+    parts += [bullets(saved)] if saved else []
+    return section("timings", "Timings", text, *parts)
 
 
 def _piece_section(compilation: Compilation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +15,7 @@ from explorer.config import LARGEST_SIZE, CompilationConfig
 from explorer.errors import CompileError, ConfigError
 from explorer.size_range import SizeRange
 from explorer.torch_private import inductor, kernels
+from explorer.torch_private.compile_phases import PhaseReading
 
 _ALL_SIZES = SizeRange(1, LARGEST_SIZE)
 
@@ -118,6 +120,7 @@ class BoxedFunction:
         artifact: what the backend made.
         is_direct: whether it is Inductor's own callable, without torch's wrappers.
         from_torch_cache: whether torch's own cache had it.
+        phases: phase of the compile -> its wall seconds.
     """
 
     boxed = True
@@ -129,11 +132,13 @@ class BoxedFunction:
         *,
         is_direct: bool,
         from_torch_cache: bool,
+        phases: Mapping[str, float] | None = None,
     ) -> None:
         self.function = function
         self.artifact = artifact
         self.is_direct = is_direct
         self.from_torch_cache = from_torch_cache
+        self.phases = dict(phases or {})
 
     def __call__(self, arguments: list[Any]) -> Any:
         """The outputs; ``arguments`` may be empty afterwards."""
@@ -195,6 +200,7 @@ class InductorBackend:
             CompileError: Inductor failed.
         """
         hits = inductor.cache_hits()
+        reading, started = PhaseReading(), time.perf_counter()
         try:
             artifact = inductor.standalone_compile(
                 graph,
@@ -205,9 +211,12 @@ class InductorBackend:
             )
         except inductor.COMPILE_ERRORS as error:
             raise CompileError(_first_line(error)) from error
+        phases = reading.seconds(time.perf_counter() - started)
         function, is_direct = inductor.boxed_runner(artifact)
         was_there = inductor.cache_hits() > hits
-        return BoxedFunction(function, artifact, is_direct=is_direct, from_torch_cache=was_there)
+        return BoxedFunction(
+            function, artifact, is_direct=is_direct, from_torch_cache=was_there, phases=phases
+        )
 
     def serialize(self, function: BoxedFunction) -> bytes:
         """The artifact with the machine code of its kernels.

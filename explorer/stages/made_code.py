@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy
@@ -53,6 +53,7 @@ class MadeCode:
         seconds: wall time of the compile; 0.0 when it was loaded.
         from_torch_cache: whether torch's own cache had it.
         compile_seconds: wall time of the compile, whichever process did it; None when not known.
+        phases: name of a phase -> wall seconds that it took.
         note: why another backend made it than the configured one; empty when that one did.
     """
 
@@ -68,6 +69,7 @@ class MadeCode:
     from_torch_cache: bool = False
     compile_seconds: float | None = None
     note: str = ""
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _artifact_of(
         from_torch_cache=made.from_torch_cache,
         guard_records=records,
         compile_seconds=made.compile_seconds,
+        phases=made.phases,
     )
 
 

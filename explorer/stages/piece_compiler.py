@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import sympy
 
+from explorer.account import BACKEND, LOAD, STORE
 from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
@@ -91,6 +92,7 @@ class PieceCompiler:
                     unique_id=wanted.unique_id,
                     origin=ArtifactOrigin.MEMORY,
                     seconds=0.0,
+                    phases={},
                 )
                 for artifact in known
             ]
@@ -144,8 +146,10 @@ class PieceCompiler:
         if not stored.matters:
             made = self._compile_range(piece, wanted, size_range, fixed, depth)
             return self._artifacts(piece, wanted, made, ArtifactOrigin.COMPILED)
+        started = time.perf_counter()
         request = self._request(wanted, fixed)
         found = stored.load(request)
+        load_seconds = time.perf_counter() - started
         if found is None:
             stored.refuse_miss(request)
             with stored.single_flight(request, while_waiting):
@@ -153,9 +157,13 @@ class PieceCompiler:
                 if found is None:
                     names = tuple(each.name for each in stored.answer(request).changed)
                     made = self._compile_range(piece, wanted, size_range, fixed, depth)
+                    started = time.perf_counter()
                     stored.save(request, made)
+                    phases = {LOAD: load_seconds, STORE: time.perf_counter() - started}
+                    made = _with_phases(made, phases)
                     new = self._artifacts(piece, wanted, made, ArtifactOrigin.COMPILED)
                     return [dataclasses.replace(each, changed_factors=names) for each in new]
+        found = _with_phases(found, {LOAD: load_seconds})
         return self._artifacts(piece, wanted, found, ArtifactOrigin.STORE)
 
     def _artifacts(
@@ -252,8 +260,13 @@ class PieceCompiler:
         except Exception as error:
             raise CompileError(self._failure_text(piece, wanted, size_range, error)) from error
         seconds = time.perf_counter() - started
+        phases = dict(getattr(function, "phases", {}))
+        phases[BACKEND] = seconds - sum(phases.values())
         was_cached = getattr(function, "from_torch_cache", False)
         counters.add(compiled=1)
+        started = time.perf_counter()
+        size, code = _bytes_of(backend, function), _code_of(backend, function)
+        phases[STORE] = time.perf_counter() - started
         if backend.name in ("inductor", "eager"):
             counters.add(**{f"compiled_by_{backend.name}": 1})
         return MadeCode(
@@ -262,12 +275,13 @@ class PieceCompiler:
             compiled_range=size_range,
             size_range=size_range,
             conditions=fresh.added_guards(),
-            bytes=_bytes_of(backend, function),
-            code=_code_of(backend, function),
+            bytes=size,
+            code=code,
             seconds=seconds,
             from_torch_cache=was_cached,
             compile_seconds=None if was_cached else seconds,
             note=reason,
+            phases=phases,
         )
 
     def _backend_for(self, piece: Piece, *, concrete: bool) -> tuple[Backend, str]:
@@ -410,3 +424,10 @@ def _bytes_of(backend: Backend, function: Any) -> int | None:
 def _code_of(backend: Backend, function: Any) -> str:
     write = getattr(backend, "generated_code", None)
     return write(function) if write is not None else ""
+
+
+def _with_phases(made: Sequence[MadeCode], phases: Mapping[str, float]) -> list[MadeCode]:
+    """The same with the seconds of what was done once for all of them, in the first one's."""
+    first, *others = made
+    added = {name: first.phases.get(name, 0.0) + seconds for name, seconds in phases.items()}
+    return [dataclasses.replace(first, phases={**first.phases, **added}), *others]

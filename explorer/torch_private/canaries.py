@@ -527,6 +527,21 @@ def _inductor_artifact() -> None:
     _expect(torch.equal(result, torch.full((4, 4), 4.0)), "a saved artifact is wrong")
 
 
+def _compile_phases() -> None:
+    from torch._dynamo.utils import dynamo_timed
+    from torch._inductor import graph
+
+    from explorer.torch_private.compile_phases import LOWERING, TORCH_NAMES, PhaseReading
+
+    source = inspect.getsource(graph)
+    missing = [name for name in TORCH_NAMES.values() if f'"{name}"' not in source]
+    _expect(not missing, f"there is no phase {', '.join(missing)}")
+    reading = PhaseReading()
+    with dynamo_timed(TORCH_NAMES[LOWERING]):
+        pass
+    _expect(LOWERING in reading.seconds(1.0), "a phase that ended left no time")
+
+
 def _kernel_calls() -> None:
     """Where the kernels of an artifact are taken from; no compiler is run."""
     from torch._inductor.async_compile import AsyncCompile
@@ -636,6 +651,7 @@ CANARIES: tuple[Canary, ...] = (
     ("torch.utils._pytree.register_pytree_node and MappingKey", _pytree),
     ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
     ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
+    ("compilation_time_metrics and its phases", _compile_phases),
     ("AsyncCompile.cpp_pybinding", _kernel_calls),
     ("CustomGraphPass and the settings that take one", _graph_passes),
     ("CustomInferenceAwareGraphPass", _inference_aware_pass),

@@ -253,7 +253,9 @@ def test_an_artifact_that_both_rows_share_is_no_cost_of_the_exact_size() -> None
     assert ["any size"] in ranges.values()
     own = [each.seconds for each in found.compile_costs if each.served_by == "exactly 16"]
     assert found.costs_at["x_0 = 16", EXACT] == pytest.approx(sum(own))
-    served = [each.seconds for each in found.compile_costs if each.served_by in ("9–64", "any size")]
+    served = [
+        each.seconds for each in found.compile_costs if each.served_by in ("9–64", "any size")
+    ]
     assert found.costs_at["x_0 = 16", RANGE] == pytest.approx(sum(served))
 
 
