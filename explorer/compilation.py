@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas
 
     from explorer.artifacts.accounted import CompileAccount
+    from explorer.artifacts.compiled import RangeDifference
     from explorer.artifacts.diagnosed import Diagnosis
 
 
@@ -202,6 +203,19 @@ class Compilation:
         second = self.pieces[piece_b] if isinstance(piece_b, int) else piece_b
         dispatch = self.compiled.dispatch
         return explain_difference(first, second, self.captured, dispatch.name if dispatch else None)
+
+    def explain_ranges(self, unique_id: str | None = None) -> tuple[RangeDifference, ...]:
+        """What each size range changed in the generated code, beside the next range.
+
+        Args:
+            unique_id: of the piece; None takes every one.
+
+        Raises:
+            ConfigError: there is no such piece.
+        """
+        from explorer.stages.explain_ranges import explain_ranges
+
+        return explain_ranges(self.compiled, unique_id)
 
     def pieces_frame(self) -> pandas.DataFrame:
         """One row per piece: index, kind, unique id, nodes, inputs, outputs, where it came from."""

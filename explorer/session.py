@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,7 @@ class Session:
         self._name = name or type(model).__name__
         self._cache = StepCache(history_limit)
         self._memory: dict[str, Sequence[Artifact]] = {}
+        self._variants: weakref.WeakSet[Compilation] = weakref.WeakSet()
         self._history: list[Compilation] = []
         self._history_limit = history_limit
         self._runner: CompiledModel | None = None
@@ -317,7 +319,24 @@ class Session:
     def _remember(self, compilation: Compilation) -> None:
         self._keep_artifacts(compilation)
         self._history.append(compilation)
-        del self._history[: -self._history_limit]
+        if len(self._history) > self._history_limit:
+            del self._history[: -self._history_limit]
+            self._forget_what_nothing_uses()
+
+    def _forget_what_nothing_uses(self) -> None:
+        """Drops artifacts and requests of compilations that have left the history.
+
+        Captured variants are no part of it; they count as long as a model runs them.
+        """
+        kept = [*self._history, *self._variants]
+        keys = {artifact.key for compilation in kept for artifact in compilation.artifacts}
+        self._memory = {key: made for key, made in self._memory.items() if key in keys}
+        captured = [each.captured.request for each in kept]
+        self._requests = [
+            request
+            for request in self._requests
+            if request is self._request or any(request is each for each in captured)
+        ]
 
     def _keep_artifacts(self, compilation: Compilation) -> None:
         made: dict[str, list[Artifact]] = {}
@@ -492,6 +511,7 @@ class Session:
         compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
         with self._lock:
             self._keep_artifacts(compilation)
+            self._variants.add(compilation)
         return compilation
 
     def recompile(
@@ -533,6 +553,7 @@ class Session:
         with self._lock:
             if captured is not None:
                 self._keep_artifacts(compilation)
+                self._variants.add(compilation)
             elif self._history and self._history[-1] is before:
                 self._remember(compilation)
                 self._cache.forget()  # captures of the model as it was

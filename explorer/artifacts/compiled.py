@@ -78,6 +78,43 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class RangeDifference:
+    """What generated code has for one size range of a piece and not for the next.
+
+    Attributes:
+        unique_id: the piece.
+        first: dispatch sizes.
+        second: those of the artifact that follows.
+        diff: unified, of the code without comments and names; empty when there is no difference.
+        backend: that made the code.
+    """
+
+    unique_id: str
+    first: SizeRange
+    second: SizeRange
+    diff: str
+    backend: str
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the range changed nothing."""
+        return not self.diff
+
+    @property
+    def changed_lines(self) -> tuple[int, int]:
+        """Lines that only the first has, and lines that only the second has."""
+        lines = self.diff.splitlines()[2:]
+        return sum(each[:1] == "-" for each in lines), sum(each[:1] == "+" for each in lines)
+
+    def __str__(self) -> str:
+        text = f"piece {self.unique_id}: the code for {self.first} and {self.second}"
+        if self.is_same:
+            return f"{text} is the same"
+        removed, added = self.changed_lines
+        return f"{text} differs, in {removed} lines of the one against {added} of the other"
+
+
+@dataclass(frozen=True)
 class SkippedRange:
     """A range of the table without an artifact, and why."""
 

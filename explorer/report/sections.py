@@ -150,6 +150,7 @@ def sections(compilation: Compilation, checks: Sequence[Check]) -> list[str]:
         _input_section(compilation),
         _rewrite_section(compilation),
         _stitching_section(compilation),
+        _range_section(compilation),
         _generated_section(compilation),
         _source_section(compilation, graph),
     ]
@@ -352,6 +353,20 @@ def _stitching_section(compilation: Compilation) -> str:
         )
     block = details("Source", code_block(compilation.stitching_source))
     return section("stitching", "Stitching function", text, block)
+
+
+def _range_section(compilation: Compilation) -> str:
+    found = views.range_differences(compilation)
+    if not found:
+        return ""
+    text = "Each size range of a piece beside the next: the bounds are known to the compiler."
+    parts = [bullets(str(each) for each in found)]
+    parts += [
+        details(f"{each.unique_id} · {each.first} against {each.second}", code_block(each.diff))
+        for each in found
+        if not each.is_same
+    ]
+    return section("range-code", "What the ranges change", text, *parts)
 
 
 def _generated_section(compilation: Compilation) -> str:
