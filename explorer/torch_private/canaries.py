@@ -196,6 +196,25 @@ def _build_guards() -> None:
     _expect(isinstance(raw.state.explain({"x": torch.ones(9)}), str), "check_verbose has no text")
 
 
+def _guard_lifetimes() -> None:
+    """Guards that are built as captures build theirs go with the capture, not with the model."""
+    import weakref
+
+    from torch._dynamo.guards import CheckFunctionManager
+
+    from explorer.torch_private.guard_lifetimes import ending_with_the_capture
+
+    _takes(CheckFunctionManager.id_ref, "obj", "obj_str")
+    manager, model = CheckFunctionManager.__new__(CheckFunctionManager), torch.nn.Linear(1, 1)
+    manager._weakrefs = {}
+    with ending_with_the_capture():
+        _expect(manager.id_ref(model, "model") == id(model), "id_ref does not return the id")
+    _expect(manager.lookup_weakrefs(model)() is model, "what id_ref noted is not found")
+    gone = weakref.ref(manager)
+    del manager
+    _expect(gone() is None, "a finalizer of the model holds the guards")
+
+
 def _guards_in_part() -> None:
     raw = _captured()
     tree = raw.state.tree()
@@ -623,6 +642,7 @@ CANARIES: tuple[Canary, ...] = (
     ("ShapeEnv.deferred_runtime_asserts", _deferred_runtime_asserts),
     ("forward_callable of a capture", _forward_callable),
     ("build_guards of a capture", _build_guards),
+    ("CheckFunctionManager.id_ref", _guard_lifetimes),
     ("a part of the guards", _guards_in_part),
     ("RootGuardManager and TensorGuards", _state_watch),
     ("torch._C._is_any_autocast_enabled", _any_autocast),
