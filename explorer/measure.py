@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 from explorer.artifacts import Artifact
-from explorer.artifacts.measured import CompileCost, Execution, PieceTiming, Timing, Timings
+from explorer.artifacts.measured import (
+    DIFFERS,
+    CompileCost,
+    Execution,
+    PieceTiming,
+    Timing,
+    Timings,
+)
 from explorer.as_it_is import as_it_is
 from explorer.comparison import said, served_by, sizes_text
 from explorer.compilation import Compilation
@@ -228,7 +235,7 @@ class _Measuring:
             return said(error)
         finally:
             state.restore()
-        return f"differs from eager: {found.problem}" if found.problem else ""
+        return f"{DIFFERS}: {found.problem}" if found.problem else ""
 
     def _ways(self, point: Point, inputs: Inputs, state: ModelState) -> Iterator[_Way]:
         """Every way but eager. A new one, such as a CUDA graph of a row, is yielded here."""

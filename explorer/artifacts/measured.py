@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
+DIFFERS = "differs from eager"
+"""What ``Timing.problem`` begins with where a result was wrong."""
+
 FigureName: TypeAlias = Literal["latency", "pieces", "compile"]
 
 
