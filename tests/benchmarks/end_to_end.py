@@ -1,7 +1,8 @@
 """What a call of a small model costs in all, beside eager and ``torch.compile``.
 
 A toy llama at size 2, where Python and dispatch weigh most, one thread, ``no_grad``. CPU seconds,
-the rows taking turns. The exit status is 1 when a ratio misses its target.
+the rows taking turns. Ratios are of the lowest times: what else the machine does only adds, and
+takes caches away. The exit status is 1 when a ratio misses its target.
 
 The matrix products of all layers are timed by themselves as well: no way to run the model does
 without them. Where they alone take more of eager than the target allows, as they do when the
@@ -90,37 +91,38 @@ def products(model: Any) -> Call:
 
 
 def table(times: Mapping[str, Sequence[float]], pieces: str) -> str:
-    """Microseconds of CPU time a call, and ratios of medians."""
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    """Microseconds of CPU time a call, and ratios of the lowest ones."""
+    lowest = {name: min(values) for name, values in times.items()}
     rows = []
     for name, values in times.items():
         low, high = quartiles(tuple(values))
         rows.append(
             (
                 name,
-                f"{medians[name]:.0f}",
+                f"{lowest[name]:.0f}",
+                f"{statistics.median(values):.0f}",
                 f"{low:.0f} to {high:.0f}",
-                f"{medians[name] / medians[EAGER]:.3f}",
-                f"{medians[name] / medians[STOCK]:.3f}",
+                f"{lowest[name] / lowest[EAGER]:.3f}",
+                f"{lowest[name] / lowest[STOCK]:.3f}",
             )
         )
-    return markdown_table((pieces, "median", "quartiles", "of eager", "of torch.compile"), rows)
+    return markdown_table((pieces, "lowest", "median", "quartiles", "of eager", "of stock"), rows)
 
 
 def verdicts(times: Mapping[str, Sequence[float]], layers: int) -> tuple[list[str], bool]:
     """A sentence per target, and whether one is missed."""
     lines, missed = [], False
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    lowest = {name: min(values) for name, values in times.items()}
     for ours in (RANGE, EXACT):
         for peer, target in ((EAGER, MOST_OF_EAGER), (STOCK, MOST_OF_STOCK)):
-            ratio = medians[ours] / medians[peer]
-            floor, beyond = medians[PRODUCTS], ""
-            if peer == EAGER and floor / medians[peer] > target:
+            ratio = lowest[ours] / lowest[peer]
+            floor, beyond = lowest[PRODUCTS], ""
+            if peer == EAGER and floor / lowest[peer] > target:
                 beyond = (
-                    f" without the matrix products, which alone are {floor / medians[peer]:.3f} "
+                    f" without the matrix products, which alone are {floor / lowest[peer]:.3f} "
                     f"of it (with them it is {ratio:.3f})"
                 )
-                ratio = (medians[ours] - floor) / (medians[peer] - floor)
+                ratio = (lowest[ours] - floor) / (lowest[peer] - floor)
             known = paired_difference(times[ours], times[peer]).can_be_told
             is_missed = ratio > target and (known or target != 1.0)
             missed |= is_missed
