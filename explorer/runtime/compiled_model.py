@@ -26,8 +26,7 @@ from explorer.errors import ConfigError, GradRequired
 from explorer.intermediate_tensors import IntermediateTensors
 from explorer.progress import CancelToken, ProgressCallback
 from explorer.runtime.cover import cover
-from explorer.runtime.fast_calls import NOT_SERVED
-from explorer.runtime.runner import RunEagerly, Runner
+from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variants import Rebuild, Variants
 from explorer.size_range import SizeRange
 from explorer.stages.capture import CaptureRequest

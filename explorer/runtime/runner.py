@@ -27,7 +27,7 @@ from explorer.config import CompilationConfig, GuardPolicy, OutOfRange
 from explorer.errors import GuardViolation, InputError, SizeOutOfRange
 from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.runtime import accept, predicate
-from explorer.runtime.fast_calls import FastCalls
+from explorer.runtime.fast_calls import NOT_SERVED, FastCalls
 from explorer.runtime.flat_inputs import flat_inputs
 from explorer.runtime.plan import function_name
 from explorer.runtime.state_problems import StateProblems
@@ -504,3 +504,6 @@ def _getter(positions: list[int]) -> Callable[[Any], tuple[Any, ...]]:
         only = positions[0]
         return lambda values: (values[only],)
     return operator.itemgetter(*positions)
+
+
+__all__ = ["NOT_SERVED", "RunEagerly", "Runner"]

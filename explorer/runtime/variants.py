@@ -27,8 +27,7 @@ from explorer.guards.variants import (
     request_of_call,
     sizes_of_call,
 )
-from explorer.runtime.fast_calls import NOT_SERVED
-from explorer.runtime.runner import RunEagerly, Runner
+from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variant_table import VariantTable
 from explorer.runtime.variants_limit import too_many
 from explorer.stages.capture import CaptureRequest

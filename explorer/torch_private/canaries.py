@@ -209,7 +209,8 @@ def _guard_lifetimes() -> None:
     manager._weakrefs = {}
     with ending_with_the_capture():
         _expect(manager.id_ref(model, "model") == id(model), "id_ref does not return the id")
-    _expect(manager.lookup_weakrefs(model)() is model, "what id_ref noted is not found")
+    noted = manager.lookup_weakrefs(model)
+    _expect(noted is not None and noted() is model, "what id_ref noted is not found")
     gone = weakref.ref(manager)
     del manager
     _expect(gone() is None, "a finalizer of the model holds the guards")
