@@ -251,12 +251,11 @@ def test_an_artifact_that_both_rows_share_is_no_cost_of_the_exact_size() -> None
     for each in found.compile_costs:
         ranges[each.unique_id].append(each.served_by)
     assert ["any size"] in ranges.values()
-    own = [each.seconds for each in found.compile_costs if each.served_by == "exactly 16"]
+    costs = [(each.served_by, each.seconds or 0.0) for each in found.compile_costs]
+    own = [seconds for served_by, seconds in costs if served_by == "exactly 16"]
     assert found.costs_at["x_0 = 16", EXACT] == pytest.approx(sum(own))
-    served = [
-        each.seconds for each in found.compile_costs if each.served_by in ("9–64", "any size")
-    ]
-    assert found.costs_at["x_0 = 16", RANGE] == pytest.approx(sum(served))
+    used = [seconds for served_by, seconds in costs if served_by in ("9–64", "any size")]
+    assert found.costs_at["x_0 = 16", RANGE] == pytest.approx(sum(used))
 
 
 def test_seconds_of_what_was_compiled_before_are_those_of_then() -> None:
@@ -266,7 +265,7 @@ def test_seconds_of_what_was_compiled_before_are_those_of_then() -> None:
     assert {each.origin.value for each in session.compilation.artifacts} == {"compiled", "memory"}
     again = session.measure([16], rounds=1).costs_at
     assert again == first
-    assert 0 < again["x_0 = 16", EXACT] < 60
+    assert (again["x_0 = 16", EXACT] or 0) > 0
 
 
 def test_default_sizes_are_the_exact_ones_and_the_example(session: Session) -> None:
