@@ -348,7 +348,7 @@ def _cost(artifact: Artifact) -> CompileCost:
         artifact.unique_id,
         range_text(artifact.size_range),
         artifact.compile_seconds,
-        artifact.origin.value,
+        artifact.origin.value + (" (torch's cache)" if artifact.from_torch_cache else ""),
     )
 
 
