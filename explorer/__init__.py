@@ -19,6 +19,7 @@ from explorer.artifacts import (
 from explorer.artifacts.covered import Coverage
 from explorer.artifacts.cuda_graphs import CUDAGraphRecord
 from explorer.artifacts.diagnosed import Diagnosis
+from explorer.artifacts.measured import Execution, Timings
 from explorer.compilation import Compilation
 from explorer.config import (
     CompilationConfig,
@@ -97,6 +98,7 @@ __all__ = [
     "Difference",
     "DynamicShapesConfig",
     "DynamicShapesType",
+    "Execution",
     "ExplorerError",
     "FunctionPass",
     "GradPolicy",
@@ -127,6 +129,7 @@ __all__ = [
     "StoreConfig",
     "StoreError",
     "StoreMiss",
+    "Timings",
     "UniquePiece",
     "UnknownSplittingOp",
     "VariantsLimit",

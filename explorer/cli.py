@@ -2,8 +2,9 @@
 
 0 all is well · 1 the compiled model is not equal to eager, ``check`` found a size that is not
 covered or an input that became a constant, ``bisect`` found a step that is not equal to eager,
-``cache`` a damaged entry or a miss, or ``doctor`` found that the core does not work · 2 a
-wrong argument, or a model that cannot be captured or compiled · 130 stopped by Ctrl-C.
+``bench`` a missed target or a result that is not eager's, ``cache`` a damaged entry or a miss, or
+``doctor`` found that the core does not work · 2 a wrong argument, or a model that cannot be
+captured or compiled · 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer import cli_bisect, cli_cache, cli_check
+from explorer import cli_bench, cli_bisect, cli_cache, cli_check
 from explorer.errors import ConfigError, ExplorerError
 from explorer.report.wording import clean, counted, with_short_paths
 
@@ -106,6 +107,17 @@ def _parser() -> argparse.ArgumentParser:
     bisect.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
     cli_bisect.add_options(bisect)
     bisect.set_defaults(run=_bisect)
+    bench = commands.add_parser(
+        "bench",
+        help="how long a compiled model takes beside eager, and after how many calls it pays",
+        description="Compiles a model, compares it with eager, and times it at some sizes: the "
+        "model as it is, a call of the compiled one, the artifacts of the range and of the exact "
+        "size, and each piece. Times are wall time, which is not CPU time; the executions take "
+        "turns. Exits with 1 when a target that you name is missed.",
+    )
+    bench.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
+    cli_bench.add_options(bench)
+    bench.set_defaults(run=_bench)
     cache = commands.add_parser(
         "cache", help="the artifacts that are kept between processes, and why one was not found"
     )
@@ -155,6 +167,23 @@ def _bisect(options: argparse.Namespace) -> int:
     config = _with_backend(target, options.backend)
     with _quiet(), _ProgressLine("steps") as line:
         return cli_bisect.run(options, target, config, progress=line.artifact)
+
+
+# -------------------------------------------------------------------------------------------- bench
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from explorer.loading import load_target
+
+    cli_bench.check_options(options)
+    if options.output is not None:
+        _check_output(options.output)
+    target = load_target(options.target)
+    config = _with_backend(target, options.backend)
+    with _quiet():
+        session = _compiled(target, config)
+        with _ProgressLine("steps") as line:
+            return cli_bench.run(options, session, progress=line.artifact)
 
 
 # ------------------------------------------------------------------------------------------- report

@@ -58,7 +58,7 @@ class Check:
     @property
     def sizes_text(self) -> str:
         """``n = 17``; ``the example`` when nothing is dynamic."""
-        return ", ".join(f"{name} = {size}" for name, size in self.sizes.items()) or "the example"
+        return sizes_text(self.sizes)
 
     def row(self) -> dict[str, Any]:
         """Plain data: ``sizes result difference served_by``."""
@@ -71,6 +71,11 @@ class Check:
             "difference": None if known is None else f"{known:.2g}",
             "served_by": self.served_by,
         }
+
+
+def sizes_text(sizes: Mapping[str, int]) -> str:
+    """``n = 17``; ``the example`` when nothing is dynamic."""
+    return ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "the example"
 
 
 def compare_with_eager(
@@ -100,36 +105,38 @@ def _check(session: Session, sizes: dict[str, int]) -> Check:
     try:
         args, kwargs = inputs_at(session, sizes)
     except InputError as error:
-        return Check(sizes, Outcome.EAGER_FAILS, problem=_said(error))
+        return Check(sizes, Outcome.EAGER_FAILS, problem=said(error))
     (args, kwargs), (other_args, other_kwargs) = copied(args, kwargs), copied(args, kwargs)
     state = ModelState(model)
     try:
         expected = see(as_it_is(model), args, kwargs, state)
     except Exception as error:  # whatever the user's model raises
         state.restore()
-        return Check(sizes, Outcome.EAGER_FAILS, problem=_said(error))
+        return Check(sizes, Outcome.EAGER_FAILS, problem=said(error))
     state.restore()
     with compiled.record() as record:
         try:
             given = see(compiled, other_args, other_kwargs, state)
         except ExplorerError as error:
-            return Check(sizes, Outcome.REFUSED, problem=_said(error))
+            return Check(sizes, Outcome.REFUSED, problem=said(error))
         except Exception as error:  # eager had a result, so this is a fault
-            return Check(sizes, Outcome.DIFFERENT, problem=_said(error))
+            return Check(sizes, Outcome.DIFFERENT, problem=said(error))
         finally:
             state.restore()
     found = judge(expected, given)
     outcome = Outcome.EQUAL if found.is_equal else Outcome.DIFFERENT
-    return Check(sizes, outcome, found.largest, _served_by(record), found.problem)
+    return Check(sizes, outcome, found.largest, served_by(record), found.problem)
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """The first line of an error, with short paths."""
     lines = str(error).strip().splitlines() or [""]
     text = lines[0] if isinstance(error, ExplorerError) else f"{type(error).__name__}: {lines[0]}"
     return shortened(with_short_paths(text), 600)
 
 
-def _served_by(record: RunRecord) -> str:
+def served_by(record: RunRecord) -> str:
+    """The range that served a recorded call, in words."""
     if record.variant is None:
         return "the model as it is"
     return "the one artifact" if record.size_range is None else range_text(record.size_range)

@@ -32,6 +32,8 @@ from explorer.stages.explain import explain_difference
 if TYPE_CHECKING:
     import pandas
 
+    from explorer.artifacts.accounted import CompileAccount
+    from explorer.artifacts.compiled import RangeDifference
     from explorer.artifacts.diagnosed import Diagnosis
 
 
@@ -45,6 +47,9 @@ class Compilation:
         timings: step name -> wall seconds of this compilation; 0.0 for a step that was not run
             again. One that was loaded whole has ``load`` besides.
         name: a short name for titles.
+        update_seconds: wall time of the whole update; None when it was not one.
+        look_up_seconds: of it, to look for the whole compilation in the store in vain.
+        save_seconds: of it, to store the whole compilation.
         counts: what happened for it, by the names of ``counters``; those that are 0 are left out.
     """
 
@@ -53,6 +58,9 @@ class Compilation:
     timings: Mapping[str, float]
     name: str = "model"
     counts: Mapping[str, int] = field(default_factory=dict)
+    update_seconds: float | None = None
+    look_up_seconds: float = 0.0
+    save_seconds: float = 0.0
 
     @property
     def compiled(self) -> CompiledPieces:
@@ -98,6 +106,13 @@ class Compilation:
     def was_loaded_whole(self) -> bool:
         """Whether it came from the store without a trace."""
         return "load" in self.timings
+
+    @property
+    def account(self) -> CompileAccount:
+        """Where the seconds of this compilation went, and what was saved."""
+        from explorer.account import account
+
+        return account(self)
 
     @property
     def origin(self) -> ArtifactOrigin:
@@ -188,6 +203,19 @@ class Compilation:
         second = self.pieces[piece_b] if isinstance(piece_b, int) else piece_b
         dispatch = self.compiled.dispatch
         return explain_difference(first, second, self.captured, dispatch.name if dispatch else None)
+
+    def explain_ranges(self, unique_id: str | None = None) -> tuple[RangeDifference, ...]:
+        """What each size range changed in the generated code, beside the next range.
+
+        Args:
+            unique_id: of the piece; None takes every one.
+
+        Raises:
+            ConfigError: there is no such piece.
+        """
+        from explorer.stages.explain_ranges import explain_ranges
+
+        return explain_ranges(self.compiled, unique_id)
 
     def pieces_frame(self) -> pandas.DataFrame:
         """One row per piece: index, kind, unique id, nodes, inputs, outputs, where it came from."""

@@ -218,6 +218,7 @@ class PieceStore:
             tested=tuple(tuple(each) for each in facts["tested"]),
             bytes=facts["bytes"],
             code=facts["code"],
+            compile_seconds=facts.get("compile_seconds"),  # an earlier version kept none
         )
 
     def save(self, request: StoreRequest, made: Sequence[MadeCode]) -> None:
@@ -341,6 +342,7 @@ def _facts(made: MadeCode, blob: str, names: Mapping[Expression, str]) -> dict[s
         "tested": made.tested,
         "bytes": made.bytes,
         "code": made.code,
+        "compile_seconds": made.compile_seconds,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import fx
@@ -13,6 +13,7 @@ from explorer.artifacts import NormalisedGraph, Piece, PieceKind
 from explorer.compilation import Compilation
 from explorer.results import Seen, judge
 from explorer.runtime.accept import read_sizes
+from explorer.runtime.flat_inputs import flat_inputs
 from explorer.stages.effects import is_allocation
 from explorer.stages.graphs import module_of
 
@@ -65,27 +66,12 @@ def first_difference(
     return None
 
 
-class _Values(Exception):
-    """Carries the flat inputs of a call out of it."""
-
-
 def _flat_values(
     compilation: Compilation, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, ...]:
     """What a call gives the inputs of the normalised graph."""
-    raw = compilation.captured.raw
-
-    def stop(*values: Any) -> NoReturn:
-        raise _Values(values)
-
-    first = () if raw.receiver is None else (raw.receiver,)
-    values: tuple[Any, ...] = ()
-    try:
-        raw.bind(stop)(*first, *args, **kwargs)
-    except _Values as error:
-        (values,) = error.args
-    constants = compilation.normalised.example_values[len(values) :]
-    return (*values, *constants)
+    values = flat_inputs(compilation.captured.raw, args, kwargs)
+    return (*values, *compilation.normalised.example_values[len(values) :])
 
 
 def _copy(value: Any) -> Any:

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from explorer.artifacts import (
     CapturedGraph,
     UniquePieces,
 )
+from explorer.artifacts.measured import Timings
 from explorer.compilation import Compilation
 from explorer.compilation_entry import Found
 from explorer.compilation_store import CompilationStore
@@ -114,6 +116,7 @@ class Session:
         self._name = name or type(model).__name__
         self._cache = StepCache(history_limit)
         self._memory: dict[str, Sequence[Artifact]] = {}
+        self._variants: weakref.WeakSet[Compilation] = weakref.WeakSet()
         self._history: list[Compilation] = []
         self._history_limit = history_limit
         self._runner: CompiledModel | None = None
@@ -252,6 +255,7 @@ class Session:
         counts = Counts()
         timings: dict[str, float] = {}
         with self._lock, counters.also_for(counts):
+            started = time.perf_counter()
             request, wanted = self._changed(changes)
             config = _config_of_steps(wanted)
             stored = CompilationStore(request, config)
@@ -263,7 +267,8 @@ class Session:
                     progress(Progress(1, 1, "loaded from the store"))
                 compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
                 show_to(watchers_of(config, self._name), compilation)
-                return self._now(compilation, request, wanted)
+                return self._now(_timed(compilation, started), request, wanted)
+            looked_up = time.perf_counter()
             step = watched(self._cache.timed(timings), watchers_of(config, self._name))
             with without_collections():
                 unique = cut(request, config, step)
@@ -279,12 +284,17 @@ class Session:
             )
         if cancel is not None:  # wanted during the last artifact
             cancel.raise_if_cancelled()
-        compilation = Compilation(config, plan, timings, self._name)
+        compilation = Compilation(
+            config, plan, timings, self._name, look_up_seconds=looked_up - started
+        )
+        before_save = time.perf_counter()
         with counters.also_for(counts):
             stored.save(compilation)
-        compilation = dataclasses.replace(compilation, counts=grown(counts))
+        compilation = dataclasses.replace(
+            compilation, counts=grown(counts), save_seconds=time.perf_counter() - before_save
+        )
         with self._lock:
-            return self._now(compilation, request, wanted)
+            return self._now(_timed(compilation, started), request, wanted)
 
     def _load(self, stored: CompilationStore, timings: dict[str, float]) -> Found | None:
         """The stored compilation that fits, where nothing was captured for it in this session."""
@@ -312,7 +322,24 @@ class Session:
     def _remember(self, compilation: Compilation) -> None:
         self._keep_artifacts(compilation)
         self._history.append(compilation)
-        del self._history[: -self._history_limit]
+        if len(self._history) > self._history_limit:
+            del self._history[: -self._history_limit]
+            self._forget_what_nothing_uses()
+
+    def _forget_what_nothing_uses(self) -> None:
+        """Drops artifacts and requests of compilations that have left the history.
+
+        Captured variants are no part of it; they count as long as a model runs them.
+        """
+        kept = [*self._history, *self._variants]
+        keys = {artifact.key for compilation in kept for artifact in compilation.artifacts}
+        self._memory = {key: made for key, made in self._memory.items() if key in keys}
+        captured = [each.captured.request for each in kept]
+        self._requests = [
+            request
+            for request in self._requests
+            if request is self._request or any(request is each for each in captured)
+        ]
 
     def _keep_artifacts(self, compilation: Compilation) -> None:
         made: dict[str, list[Artifact]] = {}
@@ -434,6 +461,41 @@ class Session:
         """Calls the latest good compilation."""
         return self.model()(*args, **kwargs)
 
+    def measure(
+        self,
+        sizes: Sequence[int | Mapping[str, int]] | None = None,
+        *,
+        stock: bool = False,
+        rounds: int = 40,
+        pieces: bool = True,
+        progress: ProgressCallback | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Timings:
+        """Times the latest good compilation beside eager, in each way that it can be run.
+
+        At each size: the model as it is, a call, the stitching function of the range that holds the
+        size, the one of that very size where there is one, and each piece. Results are compared
+        with eager first; what differs or is refused is not timed, and its row says so. Times are
+        wall time, under ``no_grad``, with torch's threads as they are.
+
+        Args:
+            sizes: dispatch sizes, or size name -> value; None takes the exact sizes and the
+                example's. Inputs are made as ``make_inputs`` says.
+            stock: whether to compile the whole model with ``torch.compile`` as well.
+            rounds: runs of each, at most; slow models get fewer.
+            pieces: whether to time the pieces one by one.
+            progress: told what is being measured.
+            cancel: looked at between rounds.
+
+        Raises:
+            ConfigError: a size that is none, or the mode captures no graph.
+            Cancelled: somebody asked to stop.
+        """
+        from explorer.measure import MeasureOptions, measure
+
+        options = MeasureOptions(stock, rounds, pieces, progress=progress, cancel=cancel)
+        return measure(self, sizes, options)
+
     def load_variant(
         self, request: CaptureRequest, config: CompilationConfig
     ) -> Compilation | None:
@@ -452,6 +514,7 @@ class Session:
         compilation = Compilation(config, found.plan, timings, self._name, grown(counts))
         with self._lock:
             self._keep_artifacts(compilation)
+            self._variants.add(compilation)
         return compilation
 
     def recompile(
@@ -493,6 +556,7 @@ class Session:
         with self._lock:
             if captured is not None:
                 self._keep_artifacts(compilation)
+                self._variants.add(compilation)
             elif self._history and self._history[-1] is before:
                 self._remember(compilation)
                 self._cache.forget()  # captures of the model as it was
@@ -516,6 +580,11 @@ class _Rebuild:
 
 def _no_model(*args: Any, **kwargs: Any) -> Any:
     raise StoreMiss("Only views were opened: give Session.load the model and its example inputs.")
+
+
+def _timed(compilation: Compilation, started: float) -> Compilation:
+    """The same with the wall time of its update, which ends now."""
+    return dataclasses.replace(compilation, update_seconds=time.perf_counter() - started)
 
 
 def _timings_of_a_load(seconds: float) -> dict[str, float]:

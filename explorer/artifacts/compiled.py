@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,10 @@ class Artifact:
         notes: what a user should know, one sentence each.
         code: generated source, or empty.
         from_torch_cache: whether torch's own cache had it, so that ``seconds`` is no compile time.
+        compile_seconds: wall time of the compile, also where another process did it or it was
+            reused; None when that is not known.
+        phases: name of a phase -> wall seconds that it took this time; a ``CompileAccount`` adds
+            them up. Empty when it was reused.
         changed_factors: for one that was compiled, names of the factors in which the nearest entry
             of the store differs; empty without any entry.
     """
@@ -62,6 +66,8 @@ class Artifact:
     from_torch_cache: bool = False
     guard_records: tuple[GuardRecord, ...] = ()
     changed_factors: tuple[str, ...] = ()
+    compile_seconds: float | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
 
     def generated_code(self) -> str:
         """What the backend wrote; empty when it does not say."""
@@ -69,6 +75,43 @@ class Artifact:
 
     def __repr__(self) -> str:
         return f"<artifact {self.unique_id}·{self.size_range or 'any size'} {self.origin.value}>"
+
+
+@dataclass(frozen=True)
+class RangeDifference:
+    """What generated code has for one size range of a piece and not for the next.
+
+    Attributes:
+        unique_id: the piece.
+        first: dispatch sizes.
+        second: those of the artifact that follows.
+        diff: unified, of the code without comments and names; empty when there is no difference.
+        backend: that made the code.
+    """
+
+    unique_id: str
+    first: SizeRange
+    second: SizeRange
+    diff: str
+    backend: str
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the range changed nothing."""
+        return not self.diff
+
+    @property
+    def changed_lines(self) -> tuple[int, int]:
+        """Lines that only the first has, and lines that only the second has."""
+        lines = self.diff.splitlines()[2:]
+        return sum(each[:1] == "-" for each in lines), sum(each[:1] == "+" for each in lines)
+
+    def __str__(self) -> str:
+        text = f"piece {self.unique_id}: the code for {self.first} and {self.second}"
+        if self.is_same:
+            return f"{text} is the same"
+        removed, added = self.changed_lines
+        return f"{text} differs, in {removed} lines of the one against {added} of the other"
 
 
 @dataclass(frozen=True)

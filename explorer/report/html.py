@@ -46,7 +46,7 @@ def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str =
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{name} · piecewise compilation</title>"
-        f"<style>{_styles('report.css', 'page.css')}</style></head>"
+        f"<style>{styles('report.css', 'page.css')}</style></head>"
         f'<body class="explorer-report"><header><h1>{name}</h1>'
         f"{paragraph(shows) if shows else ''}{fact_list(views.facts(compilation))}</header>"
         f"<main>{sections.strip_section(compilation)}{sections.navigation(found)}"
@@ -59,7 +59,7 @@ def fragment(compilation: Compilation) -> str:
     """The same facts, shorter, for the output of a notebook cell."""
     colours = views.colour_of(compilation)
     parts = [
-        f"<style>{_styles('fragment.css', 'report.css')}</style>",
+        f"<style>{styles('fragment.css', 'report.css')}</style>",
         f"<strong>{escaped(compilation.name)}</strong>",
         fact_list(views.facts(compilation)),
         sections.strip(compilation, linked=False),
@@ -102,7 +102,8 @@ def _mode_for(target: Path) -> int:
 
 
 @lru_cache(maxsize=8)
-def _styles(*names: str) -> str:
+def styles(*names: str) -> str:
+    """The style sheets of reports, with the colours of pieces."""
     folder = Path(__file__).parent
     colours = "".join(
         f".explorer-report .piece.colour{i} {{ background: {colour}40; border-color: {colour}; }}\n"

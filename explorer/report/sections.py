@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from explorer.report import views
+from explorer.report import account_text, views
 from explorer.report.graph_svg import GET_DOT, Picture, body_picture, pieces_picture
 from explorer.report.markup import (
     Column,
@@ -150,6 +150,7 @@ def sections(compilation: Compilation, checks: Sequence[Check]) -> list[str]:
         _input_section(compilation),
         _rewrite_section(compilation),
         _stitching_section(compilation),
+        _range_section(compilation),
         _generated_section(compilation),
         _source_section(compilation, graph),
     ]
@@ -304,7 +305,15 @@ def _timing_section(compilation: Compilation) -> str:
     rows = views.timing_rows(compilation)
     total = sum(row["seconds"] for row in rows)
     text = f"{seconds_text(total)} in all, wall time; the steps in order."
-    return section("timings", "Timings", text, table(rows, _TIMINGS))
+    account = compilation.account
+    parts = [
+        table(rows, _TIMINGS),
+        "<h3>Where the time went</h3>",
+        table(account_text.account_rows(account), account_text.COLUMNS),
+    ]
+    saved = account_text.saved_sentences(account)
+    parts += [bullets(saved)] if saved else []
+    return section("timings", "Timings", text, *parts)
 
 
 def _piece_section(compilation: Compilation) -> str:
@@ -344,6 +353,20 @@ def _stitching_section(compilation: Compilation) -> str:
         )
     block = details("Source", code_block(compilation.stitching_source))
     return section("stitching", "Stitching function", text, block)
+
+
+def _range_section(compilation: Compilation) -> str:
+    found = views.range_differences(compilation)
+    if not found:
+        return ""
+    text = "Each size range of a piece beside the next: the bounds are known to the compiler."
+    parts = [bullets(str(each) for each in found)]
+    parts += [
+        details(f"{each.unique_id} · {each.first} against {each.second}", code_block(each.diff))
+        for each in found
+        if not each.is_same
+    ]
+    return section("range-code", "What the ranges change", text, *parts)
 
 
 def _generated_section(compilation: Compilation) -> str:

@@ -176,7 +176,24 @@ def _timing_lines(compilation: Compilation) -> list[str]:
     rows = views.timing_rows(compilation)
     total = sum(row["seconds"] for row in rows)
     texts = [f"{row['step']} {seconds_text(row['seconds'])}" for row in rows if row["seconds"]]
-    return [f"{seconds_text(total)}: {', '.join(texts)}" if texts else "nothing was run again"]
+    lines = [f"{seconds_text(total)}: {', '.join(texts)}" if texts else "nothing was run again"]
+    return lines + _account_lines(compilation)
+
+
+def _account_lines(compilation: Compilation) -> list[str]:
+    """The phases of the compile step, and what dedupe saved; nothing where nothing was compiled."""
+    account = compilation.account
+    phases = {
+        "lowering": account.lowering,
+        "code": account.codegen,
+        "kernels": account.kernels,
+        "rest": account.backend,
+    }
+    if not (account.lowering or account.codegen or account.kernels):
+        return []
+    texts = [f"{name} {seconds_text(seconds)}" for name, seconds in phases.items() if seconds]
+    saved = f"; dedupe saved ~{seconds_text(account.saved_by_dedupe_seconds)}"
+    return [f"compile: {', '.join(texts)}{saved if account.shared else ''}"]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

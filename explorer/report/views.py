@@ -42,6 +42,7 @@ from explorer.stages.graphs import example_value, placeholders
 if TYPE_CHECKING:
     import pandas
 
+    from explorer.artifacts.compiled import RangeDifference
     from explorer.compilation import Compilation
 
 Row: TypeAlias = dict[str, Any]
@@ -381,7 +382,12 @@ def note_list(compilation: Compilation) -> list[str]:
     for unique_id, ranges in compilation.compiled.same_code:
         texts = " and ".join(range_text(each) for each in ranges)
         notes.append(f"piece {unique_id}: the code for {texts} is the same")
-    return notes
+    return notes + [str(each) for each in range_differences(compilation) if not each.is_same]
+
+
+def range_differences(compilation: Compilation) -> tuple[RangeDifference, ...]:
+    """What the ranges changed in compiled code; the eager backend compiles none."""
+    return tuple(each for each in compilation.explain_ranges() if each.backend != "eager")
 
 
 __all__ = [
@@ -403,6 +409,7 @@ __all__ = [
     "piece_label",
     "piece_rows",
     "piece_source",
+    "range_differences",
     "range_text",
     "ranges_text",
     "rewrite_rows",

@@ -206,13 +206,13 @@ class CompiledModel:
     @property
     def cuda_graphs(self) -> tuple[CUDAGraphRecord, ...]:
         """The CUDA graphs that there are now, in the order of their captures."""
-        graphs = [(each.graphs, number) for number, each in enumerate(self._runners())]
+        graphs = [(each.graphs, number) for number, each in enumerate(self.runners())]
         return tuple(one for each, number in graphs if each for one in each.records(number))
 
     @property
     def cuda_graph_notes(self) -> tuple[str, ...]:
         """Why calls were served by no CUDA graph, or by none of the whole call."""
-        graphs = [each.graphs for each in self._runners()]
+        graphs = [each.graphs for each in self.runners()]
         return tuple(dict.fromkeys(note for each in graphs if each for note in each.notes()))
 
     def cuda_graphs_frame(self) -> pandas.DataFrame:
@@ -225,15 +225,16 @@ class CompiledModel:
     def record(self) -> Iterator[RunRecord]:
         """Records the calls inside the block; the object has the last one when the block ends."""
         record = RunRecord()
-        for runner in self._runners():
+        for runner in self.runners():
             runner.recording = record
         try:
             yield record
         finally:
-            for runner in self._runners():
+            for runner in self.runners():
                 runner.recording = None
 
-    def _runners(self) -> list[Runner]:
+    def runners(self) -> list[Runner]:
+        """What runs the captured graphs; ``RunRecord.variant`` is an index into it."""
         return self._states if self._variants is None else list(self._variants.runners)
 
     def __repr__(self) -> str:

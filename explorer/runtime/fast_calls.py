@@ -22,6 +22,7 @@ from explorer.runtime.fast_call import (
     Unfit,
     write_fast_call,
 )
+from explorer.runtime.recorded_calls import recording_call
 from explorer.runtime.state_check import NotWatched, Places, watch_values
 from explorer.thread_settings import thread_state
 from explorer.torch_private.state_watch import any_autocast
@@ -146,6 +147,9 @@ class FastCalls:
 
         def function_for(size: int) -> Callable[..., Any]:
             row = runner.row_of(size)
+            recording = runner.recording
+            if recording is not None:
+                return recording_call(runner, row, binding, recording)
             return functions.get(row.function_name) or runner.function_of(row, binding)
 
         return function_for

@@ -22,16 +22,17 @@ from explorer.artifacts import (
     StitchedProgram,
     UniquePieces,
 )
-from explorer.artifacts.cuda_graphs import ServedByGraph
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig, GuardPolicy, OutOfRange
 from explorer.errors import GuardViolation, InputError, SizeOutOfRange
 from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.runtime import accept, predicate
-from explorer.runtime.cuda_graph import NOT_GRAPHED, GraphCalls, Graphing
+from explorer.runtime.cuda_graph import GraphCalls, Graphing
 from explorer.runtime.fast_calls import NOT_SERVED, FastCalls
+from explorer.runtime.flat_inputs import flat_inputs
 from explorer.runtime.graph_capture import Wrap
 from explorer.runtime.plan import function_name
+from explorer.runtime.recorded_calls import places_of_sizes, recording_call
 from explorer.runtime.state_problems import StateProblems
 from explorer.runtime.stitch import PER_CALL, write_program
 from explorer.runtime.violation import state_violation
@@ -131,6 +132,7 @@ class Runner:
         self.bound_sources = tuple((i, inputs[i].source) for i in bound)
         self._take_bound = _getter(bound)
         self._take_per_call = _getter(per_call)
+        self.size_places = places_of_sizes(self)
         self.binding = _Binding(self._take_bound(values))
         self._accepted_size, self.predicate_source = predicate.write_predicate(
             self.captured, self.dispatch, check_guards=self.checks_sizes
@@ -187,7 +189,7 @@ class Runner:
 
     def fast_call(self, args: Any, kwargs: Any) -> Any:
         """The same as ``state_problem`` and ``call``, or ``NOT_SERVED``: take these."""
-        return NOT_SERVED if self.recording is not None else self._fast.serve(args, kwargs)
+        return self._fast.serve(args, kwargs)
 
     def call(self, args: Any, kwargs: Any) -> Any:
         """Binds the call, runs the pieces, rebuilds the output."""
@@ -234,14 +236,36 @@ class Runner:
         if self.dispatch is None:
             return self._rows[0]
         row = self._exact_rows.get(size)
-        if row is not None:
-            return row
+        if row is None:
+            row = self.range_row_of(size)
+        return row if row is not None else self._outside(size)
+
+    def range_row_of(self, size: int) -> DispatchEntry | None:
+        """The row of the range that holds a dispatch size, whether or not it has one of its own."""
         index = bisect.bisect_left(self._range_ends, size)
-        if index < len(self._range_rows):
-            row = self._range_rows[index]
-            if row.size_range is not None and size in row.size_range:
-                return row
-        return self._outside(size)
+        row = self._range_rows[index] if index < len(self._range_rows) else None
+        holds = row is not None and row.size_range is not None and size in row.size_range
+        return row if holds else None
+
+    def row_for_call(
+        self, args: Any, kwargs: Any
+    ) -> tuple[DispatchEntry, tuple[Any, ...], Mapping[str, int]]:
+        """What a call comes to: its row, what the row's function takes, and the sizes by name.
+
+        Raises:
+            RunEagerly: the model itself serves the call.
+            RunError: nothing serves it.
+        """
+        values = flat_inputs(self.raw, args, kwargs)
+        if self.captured.outside:
+            values += self._tensors_outside(args, kwargs)
+        sizes = accept.read_sizes(self.captured, values)
+        size = self._accepted_size(values)
+        if size == predicate.NOT_ACCEPTED:
+            row, values = self._special_row(values)
+        else:
+            row = self.row_of(size)
+        return row, self._take_per_call(values), sizes
 
     def row_at(self, sizes: Mapping[str, int]) -> DispatchEntry | None:
         """The row that serves some sizes; None where the captured graph is not right for them."""
@@ -269,9 +293,13 @@ class Runner:
         )
 
     def _run_row(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
-        if self.recording is not None:
-            return self._run_recorded(row, values, binding)
-        return self.function_of(row, binding)(*self._take_per_call(values))
+        per_call = self._take_per_call(values)
+        recording = self.recording  # another thread may end it
+        if recording is None:
+            return self.function_of(row, binding)(*per_call)
+        result = recording_call(self, row, binding, recording)(*per_call)
+        recording.sizes = accept.read_sizes(self.captured, values)
+        return result
 
     def function_of(self, row: DispatchEntry, binding: _Binding) -> Callable[..., Any]:
         """The stitching function of a row with the bound values in place."""
@@ -281,6 +309,28 @@ class Runner:
             if self.graphs is not None:
                 function = self.graphs.around(row, binding, function)
             binding.functions[row.function_name] = function
+        return function
+
+    def recorded_function_of(
+        self,
+        row: DispatchEntry,
+        binding: _Binding,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> Callable[..., Any]:
+        """The same, for a list and the inputs; it adds the time before and after each piece.
+
+        Args:
+            row: of the dispatch table.
+            binding: the bound values.
+            clock: seconds; one that waits for a device makes the pieces there take turns with the
+                host.
+        """
+        if clock is not time.perf_counter:
+            return self.bind(row, binding, {"clock": clock})
+        name = f"{row.function_name} recorded"  # no function has a name with a space in it
+        function = binding.functions.get(name)
+        if function is None:
+            function = binding.functions[name] = self.bind(row, binding, {"clock": clock})
         return function
 
     def bind(
@@ -324,35 +374,15 @@ class Runner:
                 runners[name] = lambda arguments, forward=forward: forward(*arguments)
         return runners
 
-    def _run_recorded(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
-        assert self.recording is not None
-        sizes = accept.read_sizes(self.captured, values)
-        used = tuple(row.artifacts[each] for each in self.layout.pieces.values() if each)
-        served = ServedByGraph()
-        if self.graphs is not None:
-            started = time.perf_counter()
-            result = self.graphs.serve(row, binding, self._take_per_call(values))
-            microseconds = (time.perf_counter() - started) * 1e6
-            served = self.graphs.served(binding, was_served=result is not NOT_GRAPHED)
-            if result is not NOT_GRAPHED:
-                record = (sizes, row.size_range, self.variant, used, microseconds, (), served)
-                self.recording.fill(*record)
-                return result
-        times: list[float] = []
-        extra = {"times": times, "clock": time.perf_counter}
-        function = self.bind(row, binding, extra)
-        started = time.perf_counter()
-        result = function(*self._take_per_call(values))
-        microseconds = (time.perf_counter() - started) * 1e6
-        per_piece = tuple((b - a) * 1e6 for a, b in zip(times[::2], times[1::2], strict=True))
-        record = (sizes, row.size_range, self.variant, used, microseconds, per_piece, served)
-        self.recording.fill(*record)
-        return result
-
     # ---------------------------------------------------------------------------- what is not plain
 
     def run_special(self, values: tuple[Any, ...], binding: _Binding) -> Any:
         """A call that the predicate did not accept: size 0 or 1, other strides, or a violation."""
+        row, values = self._special_row(values)
+        return self._run_row(row, values, binding)
+
+    def _special_row(self, values: tuple[Any, ...]) -> tuple[DispatchEntry, tuple[Any, ...]]:
+        """The row that serves such a call, and the inputs in the captured layout."""
         sizes = accept.read_sizes(self.captured, values)
         if 0 in sizes.values():
             raise RunEagerly
@@ -365,9 +395,9 @@ class Runner:
         if self.writes_among_several:
             self.refuse_overlap(values)
         if ones:
-            return self._run_row(self._row_at_one(sizes, ones), values, binding)
+            return self._row_at_one(sizes, ones), values
         size = sizes[self.dispatch.name] if self.dispatch is not None else 0
-        return self._run_row(self.row_of(size), values, binding)
+        return self.row_of(size), values
 
     def _check_sizes(self, sizes: Mapping[str, int], ones: frozenset[str]) -> None:
         if not ones or self._evaluates:
@@ -490,3 +520,6 @@ def _getter(positions: list[int]) -> Callable[[Any], tuple[Any, ...]]:
         only = positions[0]
         return lambda values: (values[only],)
     return operator.itemgetter(*positions)
+
+
+__all__ = ["NOT_SERVED", "RunEagerly", "Runner"]

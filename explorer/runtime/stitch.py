@@ -49,7 +49,8 @@ def write_program(
         unique: the pieces.
         name: the function's name.
         reserved: names that the text keeps free, so that the function can have one of them.
-        recording: whether to take the clock around each piece into a list ``times``.
+        recording: whether it takes a list ``times`` before the inputs, and adds the time by
+            ``clock`` before and after each piece.
 
     Raises:
         PlanError: the graph holds something that has no text.
@@ -116,7 +117,8 @@ class _Writer:
 
     def write(self) -> str:
         """The source of the whole function."""
-        parameters = [self.local(each.name) for each in self.inputs if each.kind in PER_CALL]
+        parameters = ["times"] if self.recording else []
+        parameters += [self.local(each.name) for each in self.inputs if each.kind in PER_CALL]
         head = f"def {self.name}({', '.join(parameters)}):"
         for piece in self.unique.pieces:
             self._piece(piece)

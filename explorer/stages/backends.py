@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from explorer.config import LARGEST_SIZE, CompilationConfig, CUDAGraphMode
 from explorer.errors import CompileError, ConfigError
 from explorer.size_range import SizeRange
 from explorer.torch_private import inductor, kernels
+from explorer.torch_private.compile_phases import PhaseReading
 from explorer.torch_private.partition import partition_settings, wrapped_partitions
 
 _ALL_SIZES = SizeRange(1, LARGEST_SIZE)
@@ -131,6 +133,7 @@ class BoxedFunction:
         artifact: what the backend made.
         is_direct: whether it is Inductor's own callable, without torch's wrappers.
         from_torch_cache: whether torch's own cache had it.
+        phases: phase of the compile -> its wall seconds.
     """
 
     boxed = True
@@ -142,11 +145,13 @@ class BoxedFunction:
         *,
         is_direct: bool,
         from_torch_cache: bool,
+        phases: Mapping[str, float] | None = None,
     ) -> None:
         self.function = function
         self.artifact = artifact
         self.is_direct = is_direct
         self.from_torch_cache = from_torch_cache
+        self.phases = dict(phases or {})
 
     def __call__(self, arguments: list[Any]) -> Any:
         """The outputs; ``arguments`` may be empty afterwards."""
@@ -218,6 +223,7 @@ class InductorBackend:
             CompileError: Inductor failed.
         """
         hits = inductor.cache_hits()
+        reading, started = PhaseReading(), time.perf_counter()
         try:
             with self._around():
                 artifact = inductor.standalone_compile(
@@ -229,9 +235,12 @@ class InductorBackend:
                 )
         except inductor.COMPILE_ERRORS as error:
             raise CompileError(_first_line(error)) from error
+        phases = reading.seconds(time.perf_counter() - started)
         function, is_direct = inductor.boxed_runner(artifact)
         was_there = inductor.cache_hits() > hits
-        return BoxedFunction(function, artifact, is_direct=is_direct, from_torch_cache=was_there)
+        return BoxedFunction(
+            function, artifact, is_direct=is_direct, from_torch_cache=was_there, phases=phases
+        )
 
     def serialize(self, function: BoxedFunction) -> bytes:
         """The artifact with the machine code of its kernels.

@@ -126,12 +126,12 @@ def _same_code(artifacts: list[Artifact]) -> tuple[tuple[str, tuple[SizeRange, .
     groups: dict[tuple[str, str], list[SizeRange]] = {}
     for artifact in artifacts:
         if artifact.code and artifact.size_range is not None and artifact.backend != "eager":
-            group = groups.setdefault((artifact.unique_id, _code_without_names(artifact.code)), [])
+            group = groups.setdefault((artifact.unique_id, code_without_names(artifact.code)), [])
             group.append(artifact.size_range)
     return tuple((key[0], tuple(found)) for key, found in groups.items() if len(found) > 1)
 
 
-def _code_without_names(code: str) -> str:
+def code_without_names(code: str) -> str:
     """Generated code without comments, symbol names, kernel hashes and its self-test.
 
     The self-test holds the hint.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy
@@ -52,6 +52,8 @@ class MadeCode:
         code: generated source, or empty.
         seconds: wall time of the compile; 0.0 when it was loaded.
         from_torch_cache: whether torch's own cache had it.
+        compile_seconds: wall time of the compile, whichever process did it; None when not known.
+        phases: name of a phase -> wall seconds that it took.
         note: why another backend made it than the configured one; empty when that one did.
         content: the function as the backend's ``serialize`` wrote it, where that is known already.
     """
@@ -66,7 +68,9 @@ class MadeCode:
     code: str = ""
     seconds: float = 0.0
     from_torch_cache: bool = False
+    compile_seconds: float | None = None
     note: str = ""
+    phases: Mapping[str, float] = field(default_factory=dict)
     content: bytes | None = None
 
 
@@ -191,6 +195,8 @@ def _artifact_of(
         code=made.code,
         from_torch_cache=made.from_torch_cache,
         guard_records=records,
+        compile_seconds=made.compile_seconds,
+        phases=made.phases,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import sympy
 
+from explorer.account import BACKEND, LOAD, STORE
 from explorer.artifacts import (
     Artifact,
     ArtifactOrigin,
@@ -99,6 +100,7 @@ class PieceCompiler:
                     unique_id=wanted.unique_id,
                     origin=ArtifactOrigin.MEMORY,
                     seconds=0.0,
+                    phases={},
                 )
                 for artifact in known
             ]
@@ -163,12 +165,14 @@ class PieceCompiler:
         """What the store has for a request, else what the backend makes of it, stored."""
         stored, piece = self.store, self.pieces[wanted.unique_id].representative
         size_range = wanted.size_range
+        started = time.perf_counter()
         request = self._request(wanted, fixed) if stored.matters else None
         if ahead.made is not None:
             return self._new(wanted, ahead.made, self._changes(request, ahead.later))
         if request is None:
             return self._new(wanted, self._compile_range(piece, wanted, size_range, fixed, depth))
         found = stored.load(request)
+        load_seconds = time.perf_counter() - started
         if found is None:
             stored.refuse_miss(request)
             with stored.single_flight(request, while_waiting):
@@ -176,8 +180,11 @@ class PieceCompiler:
                 if found is None:
                     names = self._changes(request, ahead.later)
                     made = self._compile_range(piece, wanted, size_range, fixed, depth)
+                    started = time.perf_counter()
                     stored.save(request, made)
-                    return self._new(wanted, made, names)
+                    phases = {LOAD: load_seconds, STORE: time.perf_counter() - started}
+                    return self._new(wanted, _with_phases(made, phases), names)
+        found = _with_phases(found, {LOAD: load_seconds})
         return self._artifacts(wanted, found, ArtifactOrigin.STORE)
 
     def _changes(self, request: StoreRequest | None, later: Collection[str]) -> tuple[str, ...]:
@@ -287,7 +294,13 @@ class PieceCompiler:
         except Exception as error:
             raise CompileError(self._failure_text(piece, wanted, size_range, error)) from error
         seconds = time.perf_counter() - started
+        phases = dict(getattr(function, "phases", {}))
+        phases[BACKEND] = seconds - sum(phases.values())
+        was_cached = getattr(function, "from_torch_cache", False)
         counters.add(compiled=1)
+        started = time.perf_counter()
+        size, code = _bytes_of(backend, function), _code_of(backend, function)
+        phases[STORE] = time.perf_counter() - started
         if backend.name in ("inductor", "eager"):
             counters.add(**{f"compiled_by_{backend.name}": 1})
         return MadeCode(
@@ -296,11 +309,13 @@ class PieceCompiler:
             compiled_range=size_range,
             size_range=size_range,
             conditions=fresh.added_guards(),
-            bytes=_bytes_of(backend, function),
-            code=_code_of(backend, function),
+            bytes=size,
+            code=code,
             seconds=seconds,
-            from_torch_cache=getattr(function, "from_torch_cache", False),
+            from_torch_cache=was_cached,
+            compile_seconds=None if was_cached else seconds,
             note=reason,
+            phases=phases,
         )
 
     def _fresh_inputs(
@@ -405,3 +420,10 @@ def _bytes_of(backend: Backend, function: Any) -> int | None:
 def _code_of(backend: Backend, function: Any) -> str:
     write = getattr(backend, "generated_code", None)
     return write(function) if write is not None else ""
+
+
+def _with_phases(made: Sequence[MadeCode], phases: Mapping[str, float]) -> list[MadeCode]:
+    """The same with the seconds of what was done once for all of them, in the first one's."""
+    first, *others = made
+    added = {name: first.phases.get(name, 0.0) + seconds for name, seconds in phases.items()}
+    return [dataclasses.replace(first, phases={**first.phases, **added}), *others]

@@ -198,6 +198,26 @@ def _build_guards() -> None:
     _expect(isinstance(raw.state.explain({"x": torch.ones(9)}), str), "check_verbose has no text")
 
 
+def _guard_lifetimes() -> None:
+    """Guards that are built as captures build theirs go with the capture, not with the model."""
+    import weakref
+
+    from torch._dynamo.guards import CheckFunctionManager
+
+    from explorer.torch_private.guard_lifetimes import ending_with_the_capture
+
+    _takes(CheckFunctionManager.id_ref, "obj", "obj_str")
+    manager, model = CheckFunctionManager.__new__(CheckFunctionManager), torch.nn.Linear(1, 1)
+    manager._weakrefs = {}
+    with ending_with_the_capture():
+        _expect(manager.id_ref(model, "model") == id(model), "id_ref does not return the id")
+    noted = manager.lookup_weakrefs(model)
+    _expect(noted is not None and noted() is model, "what id_ref noted is not found")
+    gone = weakref.ref(manager)
+    del manager
+    _expect(gone() is None, "a finalizer of the model holds the guards")
+
+
 def _guards_in_part() -> None:
     raw = _captured()
     tree = raw.state.tree()
@@ -529,6 +549,21 @@ def _inductor_artifact() -> None:
     _expect(torch.equal(result, torch.full((4, 4), 4.0)), "a saved artifact is wrong")
 
 
+def _compile_phases() -> None:
+    from torch._dynamo.utils import dynamo_timed
+    from torch._inductor import graph
+
+    from explorer.torch_private.compile_phases import LOWERING, TORCH_NAMES, PhaseReading
+
+    source = inspect.getsource(graph)
+    missing = [name for name in TORCH_NAMES.values() if f'"{name}"' not in source]
+    _expect(not missing, f"there is no phase {', '.join(missing)}")
+    reading = PhaseReading()
+    with dynamo_timed(TORCH_NAMES[LOWERING]):
+        pass
+    _expect(LOWERING in reading.seconds(1.0), "a phase that ended left no time")
+
+
 def _kernel_calls() -> None:
     """Where the kernels of an artifact are taken from; no compiler is run."""
     from torch._inductor.async_compile import AsyncCompile
@@ -641,6 +676,7 @@ CANARIES: tuple[Canary, ...] = (
     ("ShapeEnv.deferred_runtime_asserts", _deferred_runtime_asserts),
     ("forward_callable of a capture", _forward_callable),
     ("build_guards of a capture", _build_guards),
+    ("CheckFunctionManager.id_ref", _guard_lifetimes),
     ("a part of the guards", _guards_in_part),
     ("RootGuardManager and TensorGuards", _state_watch),
     ("torch._C._is_any_autocast_enabled", _any_autocast),
@@ -670,6 +706,7 @@ CANARIES: tuple[Canary, ...] = (
     ("torch._inductor.standalone_compile, its config and errors", _inductor_names),
     ("an artifact of torch._inductor.standalone_compile", _inductor_artifact),
     ("torch._inductor.utils.set_customized_partition_wrappers", _partition_wrappers),
+    ("compilation_time_metrics and its phases", _compile_phases),
     ("AsyncCompile.cpp_pybinding", _kernel_calls),
     ("AsyncCompile.pool, compile_threads and parallel_num_threads", _forked_process),
     ("CustomGraphPass and the settings that take one", _graph_passes),

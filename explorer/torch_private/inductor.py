@@ -122,6 +122,7 @@ def boxed_runner(artifact: Any) -> tuple[Callable[[list[Any]], Any], bool]:
     """
     graph = _compiled_graph(artifact, set())
     if graph is not None and _wrappers_do_nothing(artifact):
+        _keep_partitions(graph)
         return graph.current_callable, True
 
     def call(arguments: list[Any]) -> Any:
@@ -130,6 +131,17 @@ def boxed_runner(artifact: Any) -> tuple[Callable[[list[Any]], Any], bool]:
         return artifact(*values)
 
     return call, False
+
+
+def _keep_partitions(graph: Any) -> None:
+    """Lets Inductor's own callable live as long as it can be called.
+
+    Torch 2.11 and 2.13: a graph that dies takes the partitions from the runner of its callable,
+    because nobody would call that any more.
+    """
+    runner = getattr(graph, "compiled_fn_runner", None)
+    if runner is not None:
+        runner.graph_of_partitions = graph
 
 
 def generated_code(artifact: Any) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch._dynamo.hooks import Hooks
 
+from explorer.torch_private.guard_lifetimes import ending_with_the_capture
+
 # Guards that the runtime checks itself, or that do not matter to a graph that runs without
 # autograd.
 _GLOBAL_GUARDS = frozenset({"SHAPE_ENV", "GLOBAL_STATE", "GRAD_MODE", "DETERMINISTIC_ALGORITHMS"})
@@ -109,9 +111,10 @@ def state_guards(
             on_entries(entries)
         return [_is_state_guard(entry, checked) for entry in entries]
 
-    built = output.graph_capture_output.build_guards(
-        function.__code__, hooks=Hooks(guard_filter_fn=keep)
-    )
+    with ending_with_the_capture():
+        built = output.graph_capture_output.build_guards(
+            function.__code__, hooks=Hooks(guard_filter_fn=keep)
+        )
     return StateGuards(built.guard_manager)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from explorer import (
     CompileError,
     ConfigError,
     ExplorerError,
+    GuardPolicy,
     Progress,
     Session,
     UnknownSplittingOp,
@@ -461,3 +464,47 @@ def test_seconds_of_a_step_that_ran_for_a_plan_count_in_the_update_that_takes_it
     first = session.update()
     assert first.timings["capture"] > 0
     assert session.update(max_size=50).timings["capture"] == 0
+
+
+def test_artifacts_and_requests_that_left_the_history_are_forgotten() -> None:
+    session = make_session(history_limit=2)
+    session.update()
+    gone = [weakref.ref(artifact) for artifact in session.compilation.artifacts]
+    for size in (65, 66, 67):
+        session.update(max_size=size)
+    session.update(compile_sizes=(), max_size=68)
+    session.update(dynamic_arg_dims={"x": {0: "rows"}})
+    session.update(max_size=69)
+    gc.collect()
+    # The lower range is the same in all of them; the upper one and the exact size are not.
+    assert sum(each() is not None for each in gone) < len(gone)
+    kept = {artifact.key for each in session.history for artifact in each.artifacts}
+    with counters.expect(compiled=0):
+        session.update(max_size=68)
+    assert {artifact.key for artifact in session.compilation.artifacts} <= kept
+    with counters.expect(captured=0):
+        session.update(dynamic_arg_dims={"x": {0: "rows"}})
+
+
+def test_artifacts_of_variants_stay_while_a_model_runs_them() -> None:
+    class Branching(torch.nn.Module):
+        def forward(self, x):
+            return x.sin() if x.size(0) > 10 else x.cos()
+
+    config = CONFIG.replace(guard_policy=GuardPolicy.VARIANTS, splitting_ops=(), compile_sizes=())
+    session = Session(Branching(), (filled(5, 3),), config=config, history_limit=1)
+    model = session.model()
+    model(filled(20, 3))
+    own = {artifact.key for artifact in model.variants[1].artifacts}
+    session.update(max_size=80)
+    assert own <= set(session._memory)
+    again = session.update(max_size=64)
+    with counters.expect(compiled=0):
+        session.model()(filled(20, 3))
+    assert again is session.compilation
+    del model
+    session.update(max_size=81)
+    session.update(max_size=82)
+    gc.collect()
+    session.update(max_size=83)
+    assert not own <= set(session._memory)

@@ -18,8 +18,9 @@ OURS = (
     "remedies",
     "forum_advice",
     "triton_rms_norm",
+    "range_matters",
 )
-WITHOUT_LAYERS = ("branching", "remedies", "forum_advice")
+WITHOUT_LAYERS = ("branching", "remedies", "forum_advice", "range_matters")
 SIZES = (1, 2, 3, 17, 64)
 
 every_sample = pytest.mark.parametrize("name", OURS + FROM_TRANSFORMERS)

@@ -26,6 +26,7 @@ from explorer import (
     SizeOutOfRange,
     SizeRange,
 )
+from explorer.artifacts import StitchedProgram
 from explorer.counters import counters
 from tests.explorer.comparing import (
     EAGER,
@@ -1222,3 +1223,60 @@ def test_many_pieces_with_mutation_and_views() -> None:
 def test_config_of_the_compilation_is_the_one_asked_for() -> None:
     config = CompilationConfig(backend="eager", max_size=64)
     assert compiled(scaled, filled(5, 3), config=config).compilation.config == config
+
+
+def test_recording_binds_its_function_once_and_none_while_it_is_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bound: list[bool] = []
+    bind = StitchedProgram.bind
+
+    def watched(program: StitchedProgram, *given: Any) -> Any:
+        bound.append("times" in program.source)
+        return bind(program, *given)
+
+    monkeypatch.setattr(StitchedProgram, "bind", watched)
+    fast = compiled(Block(), filled(5, 3), config=RANGES)
+    for _ in range(3):
+        fast(filled(5, 3))
+    assert bound == [False]
+    for _ in range(2):
+        with fast.record():
+            fast(filled(5, 3))
+            fast(filled(6, 3))
+    assert bound == [False, True]
+
+
+def test_recorded_calls_are_served_by_the_generated_function_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Block()
+    fast = compiled(model, filled(5, 3), config=RANGES)
+    fast(filled(5, 3))
+    (runner,) = fast.runners()
+    monkeypatch.setattr(runner, "call", None)  # the long way
+    with fast.record() as record:
+        assert torch.equal(fast(filled(40, 3)), eager(model, filled(40, 3)))
+    assert (record.calls, record.sizes, record.size_range) == (1, {"x_0": 40}, SizeRange(33, 256))
+
+
+def test_two_threads_record_their_own_pieces() -> None:
+    config = RANGES.replace(splitting_ops=("Tensor.relu",))
+    fast = compiled(Block(), filled(5, 3), config=config)
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            for _ in range(200):
+                with fast.record() as record:
+                    fast(filled(4, 3))
+                assert len(record.piece_microseconds) in (0, 3)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

@@ -256,7 +256,7 @@ def test_record_of_a_call_while_the_graphs_are_in_use(api: RecordingGraphs) -> N
     model = Fresh()
     fast = graphed(model, rows(5), api=api, cudagraph_copy_inputs=True)
     assert_like(model, fast, rows(4))
-    graphs = fast._runners()[0].binding.graphs
+    graphs = fast.runners()[0].binding.graphs
     with graphs._lock:
         assert "in use by another call" in plain(fast, rows(4)).note
     assert plain(fast, rows(4)).note == ""
@@ -332,7 +332,7 @@ def test_calls_through_the_generated_function_take_graphs(api: RecordingGraphs) 
     fast = graphed(model, rows(5), api=api, mode=FULL, cudagraph_copy_inputs=True)
     for _ in range(4):
         assert_like(model, fast, rows(4))
-    runner = fast._runners()[0]
+    runner = fast.runners()[0]
     replays = api.replays
     with torch.no_grad():
         result = runner.fast_call((rows(4, 7),), {})

@@ -387,8 +387,8 @@ def test_recording_takes_the_clock_around_every_piece(stepped_split) -> None:
     times: list[int] = []
     ticks = iter(range(100))
     runners: dict[str, Boxed] = {"piece_0": lambda a: [a[0]], "piece_2": lambda a: [a[0]]}
-    function = program.bind({}, runners, {"times": times, "clock": lambda: next(ticks)})
-    function(2, torch.ones(2, 8))
+    function = program.bind({}, runners, {"clock": lambda: next(ticks)})
+    function(times, 2, torch.ones(2, 8))
     assert times == [0, 1, 2, 3, 4, 5]
     assert "times" not in write_program(dedupe(stepped_split), "run").source
 
