@@ -24,7 +24,7 @@ from explorer.artifacts.measured import (
 from explorer.as_it_is import as_it_is
 from explorer.comparison import said, served_by, sizes_text
 from explorer.compilation import Compilation
-from explorer.config import CompilationMode
+from explorer.config import CompilationMode, CUDAGraphMode
 from explorer.errors import ConfigError
 from explorer.example_inputs import Inputs, copied
 from explorer.interleaving import WALL_CLOCK, Call, Clock, interleaved
@@ -34,10 +34,11 @@ from explorer.progress import CancelToken, Progress, ProgressCallback
 from explorer.report import views
 from explorer.report.wording import range_text
 from explorer.results import Seen, judge, see
-from explorer.runtime.row_calls import RowCall, rows_of_call
+from explorer.runtime.row_calls import RowCall, graphs_of_call, rows_of_call
 from explorer.runtime.uncompiled_model import UncompiledModel
 
 if TYPE_CHECKING:
+    from explorer.runtime.runner import Runner
     from explorer.session import Session
 
 Point: TypeAlias = Mapping[str, int]
@@ -205,7 +206,11 @@ class _Measuring:
             self._time(point, ways)
         self._tell(f"{named}: timing the pieces")
         if self.options.pieces:
-            rows = [(way.row, inputs) for way, inputs in ways if way.row is not None]
+            rows = [
+                (way.row, inputs)
+                for way, inputs in ways
+                if way.row is not None and way.execution is not Execution.CUDA_GRAPH
+            ]  # the pieces of a graph run without a stop between them
             self._time_pieces(point, rows)
 
     def _equal_ways(self, point: Point, state: ModelState) -> list[tuple[_Way, Inputs]]:
@@ -238,7 +243,7 @@ class _Measuring:
         return f"{DIFFERS}: {found.problem}" if found.problem else ""
 
     def _ways(self, point: Point, inputs: Inputs, state: ModelState) -> Iterator[_Way]:
-        """Every way but eager. A new one, such as a CUDA graph of a row, is yielded here."""
+        """Every way but eager; a new one is yielded here."""
         if self.stock is not None:
             yield _Way(Execution.STOCK, self.stock)
         with self.compiled.record() as record:
@@ -246,10 +251,27 @@ class _Measuring:
         yield _Way(Execution.CALL, self.compiled, served_by(record) if is_served else "")
         if not is_served or record.variant is None:
             return  # refused, or run by the model as it is: there is no row
-        rows = rows_of_call(self.compiled.runners()[record.variant], *inputs)
+        runner = self.compiled.runners()[record.variant]
+        if runner.graphs is not None:
+            yield from self._graphs(runner, inputs, state)
+        rows = rows_of_call(runner, *inputs)
         for row in rows:
             yield _Way(row.execution, row.whole, row.served_by, row)
         self._note_costs(point, rows)
+
+    def _graphs(self, runner: Runner, inputs: Inputs, state: ModelState) -> Iterator[_Way]:
+        """The graphs that serve a call, if any do; the first call of a size only tries them."""
+        with self.compiled.record() as record:
+            if not self._run_once(inputs, state):
+                return
+        served = record.cuda_graph
+        if served.mode is CUDAGraphMode.NONE:
+            if served.note:
+                self.notes.append(f"no CUDA graph at {sizes_text(record.sizes)}: {served.note}")
+            return
+        row = graphs_of_call(runner, *inputs)
+        padded = "" if served.padded_to is None else f", padded to {served.padded_to}"
+        yield _Way(row.execution, row.whole, f"{served.mode.name}{padded}", row)
 
     def _run_once(self, inputs: Inputs, state: ModelState) -> bool:
         args, kwargs = copied(*inputs)

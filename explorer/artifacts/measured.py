@@ -33,6 +33,8 @@ class Execution(Enum):
     """The stitching function of the range that holds the size, alone."""
     EXACT = "exact-size artifacts"
     """The stitching function of that very size, alone."""
+    CUDA_GRAPH = "CUDA graphs"
+    """The graphs that serve the call, with the copies that they need."""
 
 
 @dataclass(frozen=True)

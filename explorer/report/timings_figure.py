@@ -28,6 +28,7 @@ _MARKERS = {
     Execution.CALL: ("D", "-"),
     Execution.RANGE: ("^", "-."),
     Execution.EXACT: ("v", ":"),
+    Execution.CUDA_GRAPH: ("P", "--"),
 }
 _HATCHES = ("", "..", "xx", "++", "oo", "**", "\\\\", "||")
 _SPLITTING_HATCH = "////"

@@ -21,6 +21,8 @@ from explorer.report.wording import counted, seconds_text
 NOTHING_TO_TELL = "no difference can be told"
 _COMPARED = (
     (Execution.EXACT, Execution.RANGE),
+    (Execution.CUDA_GRAPH, Execution.EXACT),
+    (Execution.CUDA_GRAPH, Execution.RANGE),
     (Execution.RANGE, Execution.EAGER),
     (Execution.CALL, Execution.EAGER),
     (Execution.CALL, Execution.STOCK),

@@ -17,7 +17,8 @@ class RowCall:
     """A row that is right for a call; what it runs has no check of the call and no choice in it.
 
     Attributes:
-        execution: whether it is the row of a range or of one exact size.
+        execution: whether it is the row of a range, of one exact size, or the CUDA graphs of
+            the row that serves the call.
         row: it.
         runner: what runs it.
     """
@@ -46,7 +47,10 @@ class RowCall:
         """The stitching function with the inputs of a call in place."""
         runner = self.runner
         _, inputs, _ = runner.row_for_call(args, kwargs)
-        function = runner.function_of(self.row, runner.binding)
+        if runner.graphs is None or self.execution is Execution.CUDA_GRAPH:
+            function = runner.function_of(self.row, runner.binding)
+        else:
+            function = runner.bind(self.row, runner.binding, None)  # without the graphs
         return lambda: function(*inputs)
 
     def recorded(
@@ -97,4 +101,16 @@ def rows_of_call(
     return tuple(found)
 
 
-__all__ = ["RowCall", "rows_of_call"]
+def graphs_of_call(runner: Runner, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> RowCall:
+    """The CUDA graphs that serve a call.
+
+    Args:
+        runner: that served it with its graphs.
+        args: positional arguments.
+        kwargs: keyword arguments.
+    """
+    row, _, _ = runner.row_for_call(args, kwargs)
+    return RowCall(Execution.CUDA_GRAPH, row, runner)
+
+
+__all__ = ["RowCall", "graphs_of_call", "rows_of_call"]
