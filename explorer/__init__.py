@@ -69,6 +69,7 @@ from explorer.runtime.compiled_model import CompiledModel
 from explorer.session import Session, compile_model
 from explorer.size_range import SizeRange
 from explorer.skipping import skip_compiled
+from explorer.small_products import SmallMatrixProducts
 from explorer.stages.backends import Backend
 from explorer.stages.split import SplittingOpWarning
 from explorer.target import CompileTarget
@@ -122,6 +123,7 @@ __all__ = [
     "Session",
     "SizeOutOfRange",
     "SizeRange",
+    "SmallMatrixProducts",
     "Specialization",
     "SpecializedDim",
     "SplitError",
