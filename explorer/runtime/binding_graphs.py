@@ -45,6 +45,9 @@ class BindingGraphs:
         self._lock = threading.Lock()
         named = zip(calls.runner.bound_names, binding.values, strict=True)
         self._bound = {name: each for name, each in named if isinstance(each, torch.Tensor)}
+        places = {name: (at, dim) for name, at, dim in calls.runner.size_places}
+        dispatch = calls.runner.dispatch
+        self._place_of_size = None if dispatch is None else places.get(dispatch.name)
         self._begin()
 
     def _begin(self) -> None:
@@ -74,6 +77,8 @@ class BindingGraphs:
         if self._api.is_capturing():
             self.last = ServedByGraph(note="the call is part of another capture")
             return NOT_GRAPHED
+        if self._is_above_the_largest(values):
+            return NOT_GRAPHED
         device = self._calls.device
         if not self._api.is_current(device):
             self.last = ServedByGraph(note=f"the current device is not {device}, the model's")
@@ -98,6 +103,21 @@ class BindingGraphs:
                 plan.entry.padded_calls += 1
                 counters.add(cudagraphs_padded=1)
             return result
+
+    def _is_above_the_largest(self, values: tuple[Any, ...]) -> bool:
+        """Whether a call is of a size without graphs, told before anything else is looked at."""
+        if self._place_of_size is None or self._calls.graphing.captures_all:
+            return False
+        at, dim = self._place_of_size
+        if values[at].shape[dim] <= self._config.capture_sizes[-1]:
+            return False
+        note = self._above()
+        self.last = ServedByGraph(note=note)
+        self._refusals[note] = None
+        return True
+
+    def _above(self) -> str:
+        return f"the size is above {self._config.capture_sizes[-1]}, the largest capture size"
 
     def _keep(self, key: Any, plan: Plan) -> None:
         """Remembers a plan; of those without graphs only why, since there may be any number."""
@@ -144,8 +164,7 @@ class BindingGraphs:
             self._capture_all(others, sizes, values, copies=self._config.cudagraph_copy_inputs)
         target = size if size is None else self._config.padded_size(size)
         if size is not None and target is None:
-            largest = self._config.capture_sizes[-1]
-            return self._without(f"the size is above {largest}, the largest capture size")
+            return self._without(self._above())
         copies = self._config.cudagraph_copy_inputs or target != size
         if copies and self._calls.written:
             path = form.inputs[self._calls.written[0]].path
