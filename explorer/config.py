@@ -278,6 +278,11 @@ class CompilationConfig:
                 "use_inductor_graph_partition=True lets Inductor cut at the splitting ops, so it "
                 f"needs backend='inductor', not {self.backend!r}."
             )
+        if CAPTURE_SIZES in self.compile_sizes and not self._sizes_of_word():
+            raise ConfigError(
+                f"compile_sizes holds {CAPTURE_SIZES!r}, and there are none: set "
+                f"{CAPTURE_SIZES}, or a cudagraph_mode, which has some of its own."
+            )
         for size in self.exact_sizes:
             padded = self.padded_size(size)
             if padded is not None and padded != size:

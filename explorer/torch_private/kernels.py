@@ -12,11 +12,13 @@ Private names used (torch 2.13.0): ``torch._inductor.standalone_compile.AOTCompi
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import functools
 import hashlib
 import importlib
 import io
+import os
 import tempfile
 import threading
 import zipfile
@@ -28,6 +30,9 @@ from unittest.mock import patch
 from torch._inductor.async_compile import AsyncCompile
 from torch._inductor.codecache import CppPythonBindingsCodeCache
 
+from explorer.store.root import FOLDER
+from explorer.store.working import WorkingDirectory, working_directory
+
 # The package has a function of the module's name.
 _STANDALONE = importlib.import_module("torch._inductor.standalone_compile")
 _LOADED: dict[str, Callable[..., Any]] = {}
@@ -36,9 +41,17 @@ _ARTIFACT, _KERNELS = "artifact", "kernels/"
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder of this process, for shared objects on their way into memory."""
-    return tempfile.TemporaryDirectory(prefix="piecewise-explorer-")
+def _folder_of(process: int) -> WorkingDirectory:
+    """A folder of this process, for shared objects on their way into memory.
+
+    Its lock tells other processes, which sweep away what dead ones left, that it is in use.
+
+    Args:
+        process: this one; a forked child has to have its own.
+    """
+    folder = working_directory(Path(tempfile.gettempdir()), f"{FOLDER}-")
+    atexit.register(folder.remove)
+    return folder
 
 
 class NoKernelError(Exception):
@@ -162,7 +175,7 @@ def _loaded(content: bytes) -> Callable[..., Any]:
     name = hashlib.sha256(content).hexdigest()
     with _LOCK:
         if name not in _LOADED:
-            path = Path(_folder().name) / f"{name}.so"
+            path = _folder_of(os.getpid()).path / f"{name}.so"
             path.write_bytes(content)
             module = CppPythonBindingsCodeCache._load_library_inner(str(path), f"piecewise_{name}")
             path.unlink()  # it stays loaded

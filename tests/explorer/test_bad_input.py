@@ -248,9 +248,8 @@ REFUSED = [
     ),
     *at_edges("max_size", "max_size", 0, -5, 1.5, 2**63, "64", True),
     *at_edges("compile_sizes", "compile_sizes", (0,), (-1,), (2.0,), (2**63,), (9000,), ("16",)),
-    *at_edges(
-        "compile_sizes", "compile_sizes must hold ints", ("cudagraph_capture_sizes",), (None,)
-    ),
+    *at_edges("compile_sizes", "compile_sizes must hold ints", ("capture_sizes",), (None,)),
+    *at_edges("compile_sizes", "and there are none", ("cudagraph_capture_sizes",)),
     *at_edges("compile_ranges_endpoints", "endpoints", (-1,), (4.0,), (2**63,), ((8, 4),), "8"),
     row(
         Refused(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,15 @@ def test_cancel_ends_workers_at_once_and_leaves_nothing(folder: Path, sleeps: st
     assert_runs_as_eager(this)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A program that was started in the background of a shell ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_ends_workers(folder: Path) -> None:
     backend = Backend(folder, _1_8=lambda: time.sleep(SECONDS), _9_64=lambda: time.sleep(SECONDS))
     timer = threading.Timer(0.7, lambda: os.kill(HERE, signal.SIGINT))
@@ -284,6 +294,7 @@ def test_operator_that_shares_its_work_with_threads_runs_in_a_worker(
     assert HERE not in backend.processes()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_at_the_fork_leaves_no_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
