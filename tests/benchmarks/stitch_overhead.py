@@ -38,7 +38,7 @@ CHECKED = "CompiledModel(), guards CHECK"
 DROPPED = "CompiledModel(), guards DROP"
 VARIANTS = "CompiledModel(), guards VARIANTS"
 STOCK = "torch.compile, all guards"
-TARGET_MICROSECONDS = {STITCHED: 20.0, CHECKED: 80.0, DROPPED: 50.0}
+TARGET_MICROSECONDS = {STITCHED: 15.0, CHECKED: 80.0, DROPPED: 50.0}
 ATTENTION = torch.ops.demo.attention.default
 
 Call = Callable[[], Any]
