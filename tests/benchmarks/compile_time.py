@@ -302,7 +302,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; the hidden options are for the processes that this script starts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--layers", type=int, nargs="+", default=[8, 32, 80], help="depths")
-    parser.add_argument("--repeats", type=int, default=1, help="lowest of them counts")
+    parser.add_argument("--repeats", type=int, default=2, help="lowest of them counts")
     parser.add_argument(
         "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), help="what is compiled"
     )
