@@ -15,12 +15,16 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int]] = {}
 """name -> (makes the model, how many of its layers may be written again)."""
 
 
-class Stack(nn.Module):
-    """Calls its layers one after the other."""
+class Outer(nn.Module):
+    """What the models below have in common."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
+
+
+class Stack(Outer):
+    """Calls its layers one after the other."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         values = values * 1.5
@@ -307,12 +311,8 @@ class LocalState(Layer):
         return torch.cat(list(named.values()), dim=-1)
 
 
-class Pairs(nn.Module):
+class Pairs(Outer):
     """Hands a pair on."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         residual: Any = None
@@ -341,12 +341,8 @@ class HandsResidualOn(Layer):
         return [self.inner(values) + residual, residual]
 
 
-class Counting(nn.Module):
+class Counting(Outer):
     """Changes its layers while it calls them."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         layer: Any
@@ -366,12 +362,8 @@ class ChangedFromOutside(Layer):
         return self.inner(values) * self.factor
 
 
-class ChangingFirst(nn.Module):
+class ChangingFirst(Outer):
     """Changes all of its layers, then calls them: they do not show it before the trace ends."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         layer: Any
@@ -393,12 +385,8 @@ class ChangedBefore(Layer):
         return self.inner(values) * self.factor
 
 
-class AddingUp(nn.Module):
+class AddingUp(Outer):
     """Hands all of its layers one tensor, which each of them makes deeper."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         values = values + 1
@@ -441,12 +429,8 @@ class LooksAtShared(Layer):
         return self.inner(values) * self.state["factor"]
 
 
-class Narrowing(nn.Module):
+class Narrowing(Outer):
     """Hands its layers fewer and fewer rows."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         layer: Any
@@ -462,12 +446,8 @@ class Doubled(Layer):
         return self.inner(values) + values.shape[0]
 
 
-class Unrolled(nn.Module):
+class Unrolled(Outer):
     """Calls its layers from lines of their own, one of them under another mode."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         values = values + 1
@@ -542,12 +522,8 @@ class TakesMore(Layer):
         return self.inner(values) + named["a"] * named["b"][1]
 
 
-class Collecting(nn.Module):
+class Collecting(Outer):
     """Hands its layers a list that they add to."""
-
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
 
     def forward(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         values, seen = values + 1, []
