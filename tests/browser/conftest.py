@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.browser.lab import LabServer, OpenPage
+from tests.browser.stage import Stage
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 BROWSER_FLAGS = (
@@ -66,7 +67,7 @@ def run_cells(
 ) -> Iterator[Callable[..., OpenPage]]:
     """``run_cells(*cells, theme=...)`` runs a notebook of these cells and returns its page."""
     opened: list[OpenPage] = []
-    name = re.sub(r"\W+", "_", request.node.name).strip("_")
+    name = _name_of(request)
 
     def run(*cells: str, theme: str = "JupyterLab Light") -> OpenPage:
         page = OpenPage(chromium.new_page(viewport=WINDOW), lab, f"{name}_{len(opened)}")
@@ -75,8 +76,33 @@ def run_cells(
         return page
 
     yield run
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
     for page in opened:
-        page.page.screenshot(path=folder / f"{page.name}.png")
-        page.page.close()
+        take_picture(page.page, page.name, tmp_path)
+
+
+@pytest.fixture
+def stage(
+    chromium: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., Stage]]:
+    """``stage(widget, dark=..., width=...)`` shows one widget on a bare page."""
+    opened: list[Stage] = []
+
+    def show(widget: Any, **options: Any) -> Stage:
+        opened.append(Stage(chromium.new_page(viewport=WINDOW), widget, **options))
+        return opened[-1]
+
+    yield show
+    for number, each in enumerate(opened):
+        take_picture(each.page, f"{_name_of(request)}_{number}", tmp_path)
+
+
+def take_picture(page: Any, name: str, otherwise: Path) -> None:
+    """Keeps a picture of a page, and closes it."""
+    folder = Path(os.environ.get("SCREENSHOTS") or otherwise)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+    page.close()
+
+
+def _name_of(request: pytest.FixtureRequest) -> str:
+    return re.sub(r"\W+", "_", request.node.name).strip("_")
