@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from explorer.artifacts import SkippedRange, UniquePieces
+from explorer.artifacts import Artifact, ArtifactOrigin, SkippedRange, UniquePieces
 from explorer.config import CompilationConfig
-from explorer.stages.compile_plan import WantedArtifact
+from explorer.stages.compile_plan import WantedArtifact, plan_compile
+from explorer.stages.piece_compiler import PieceCompiler
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,4 +45,36 @@ class PlannedCompilation:
         )
 
 
-__all__ = ["PlannedCompilation"]
+def planned_compilation(
+    unique: UniquePieces, config: CompilationConfig, memory: Mapping[str, Sequence[Artifact]]
+) -> PlannedCompilation:
+    """What compiling would make and reuse; the store is looked at, nothing is loaded.
+
+    Args:
+        unique: the groups of pieces.
+        config: ranges, sizes, backend.
+        memory: artifacts that are there, by ``WantedArtifact.key``.
+    """
+    plan = plan_compile(unique, config)
+    compiler = PieceCompiler(unique, config)
+    reuse = tuple(
+        each
+        for each in plan.wanted
+        if each.key in memory or each.own_key in memory or compiler.is_stored(each)
+    )
+    make = tuple(each for each in plan.wanted if each not in reuse)
+    estimate = _estimated_seconds(len(make), memory)
+    return PlannedCompilation(config, unique, make, reuse, plan.skipped, estimate)
+
+
+def _estimated_seconds(count: int, memory: Mapping[str, Sequence[Artifact]]) -> float | None:
+    seconds = [
+        artifact.seconds
+        for artifacts in memory.values()
+        for artifact in artifacts
+        if artifact.origin is ArtifactOrigin.COMPILED
+    ]
+    return count * sum(seconds) / len(seconds) if seconds else None
+
+
+__all__ = ["PlannedCompilation", "planned_compilation"]

@@ -1,8 +1,8 @@
 """Progress of a long job, and the wish to stop it."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from explorer.errors import Cancelled
@@ -16,11 +16,13 @@ class Progress:
         done: finished parts, 0..total.
         total: all parts.
         what: what is being done, or was done last.
+        origins: of a compile: value of an ``ArtifactOrigin`` -> finished artifacts from there.
     """
 
     done: int
     total: int
     what: str
+    origins: Mapping[str, int] = field(default_factory=dict)
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]

@@ -32,7 +32,7 @@ from explorer.deferred import without_collections
 from explorer.diff import CompilationDiff, compare
 from explorer.errors import ConfigError, StoreMiss
 from explorer.pipeline import STEPS, capture_reads, compile_and_plan, cut
-from explorer.planned_compilation import PlannedCompilation
+from explorer.planned_compilation import PlannedCompilation, planned_compilation
 from explorer.progress import CancelToken, Progress, ProgressCallback
 from explorer.runtime.compiled_model import CompiledModel
 from explorer.runtime.uncompiled_model import UncompiledModel
@@ -157,19 +157,7 @@ class Session:
         """
         with self._lock:
             unique, config = self._cut(changes)
-            plan = plan_compile(unique, config)
-            compiler = PieceCompiler(unique, config)
-            reuse = tuple(
-                each
-                for each in plan.wanted
-                if each.key in self._memory
-                or each.own_key in self._memory
-                or compiler.is_stored(each)
-            )
-            make = tuple(each for each in plan.wanted if each not in reuse)
-            return PlannedCompilation(
-                config, unique, make, reuse, plan.skipped, self._estimate(len(make))
-            )
+            return planned_compilation(unique, config, self._memory)
 
     def stored(self, **changes: Any) -> tuple[StoredAnswer, ...]:
         """What the store has for each artifact, and else which factor changed.
@@ -202,15 +190,6 @@ class Session:
         with without_collections():
             return cut(request, config, self._cache.timed({}, is_plan=True)), config
 
-    def _estimate(self, count: int) -> float | None:
-        seconds = [
-            artifact.seconds
-            for artifacts in self._memory.values()
-            for artifact in artifacts
-            if artifact.origin is ArtifactOrigin.COMPILED
-        ]
-        return count * sum(seconds) / len(seconds) if seconds else None
-
     def diff(self, a: int = -2, b: int = -1) -> CompilationDiff:
         """What differs between two compilations of the history.
 
@@ -236,6 +215,7 @@ class Session:
         *,
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
+        planned: Callable[[PlannedCompilation], None] | None = None,
         **changes: Any,
     ) -> Compilation:
         """Compiles with some settings changed.
@@ -246,6 +226,8 @@ class Session:
         Args:
             progress: told how far it is.
             cancel: looked at between artifacts, and while another process makes one of them.
+            planned: told the new split, and what will be compiled, before anything is; not called
+                for a compilation that is loaded whole.
             changes: fields of ``CompilationConfig``, ``dynamic_arg_dims``, ``mark_unbacked_dims``.
 
         Raises:
@@ -272,13 +254,16 @@ class Session:
             step = watched(self._cache.timed(timings), watchers_of(config, self._name))
             with without_collections():
                 unique = cut(request, config, step)
+            memory = dict(self._memory)
+        if planned is not None:
+            planned(planned_compilation(unique, config, memory))
         # Not under the lock: a plan for the next edit may be wanted while this compiles.
         with counters.also_for(counts):
             plan = compile_and_plan(
                 unique,
                 config,
                 step,
-                memory=dict(self._memory),
+                memory=memory,
                 progress=progress,
                 cancel=cancel,
             )

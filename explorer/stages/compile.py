@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -53,7 +55,7 @@ def compile_pieces(
     for position, wanted in enumerate(plan.wanted):
         if cancel is not None:
             cancel.raise_if_cancelled()
-        now = Progress(done, len(plan.wanted), f"piece {wanted.label}")
+        now = Progress(done, len(plan.wanted), f"piece {wanted.label}", _origins(artifacts))
         if position not in ahead.results:
             done += 1
             if progress is not None:
@@ -67,7 +69,8 @@ def compile_pieces(
             made += compiler.make(wanted, memory or {}, waiting, ahead.of(position))
         artifacts += made
     if progress is not None:
-        progress(Progress(len(plan.wanted), len(plan.wanted), "compiled"))
+        total = len(plan.wanted)
+        progress(Progress(total, total, "compiled", _origins(artifacts)))
     return CompiledPieces(
         unique=unique,
         artifacts=tuple(artifacts),
@@ -84,6 +87,10 @@ def compile_pieces(
     )
 
 
+def _origins(artifacts: Sequence[Artifact]) -> dict[str, int]:
+    return dict(Counter(artifact.origin.value for artifact in artifacts))
+
+
 def _while_waiting(
     now: Progress, progress: ProgressCallback | None, cancel: CancelToken | None
 ) -> Callable[[], None]:
@@ -95,7 +102,7 @@ def _while_waiting(
         if progress is not None and not is_told:
             is_told = True
             what = f"{now.what}, which another process is making"
-            progress(Progress(now.done, now.total, what))
+            progress(dataclasses.replace(now, what=what))
         if cancel is not None:
             cancel.raise_if_cancelled()
 

@@ -21,8 +21,10 @@ from explorer import (
     ConfigError,
     ExplorerError,
     GuardPolicy,
+    PlannedCompilation,
     Progress,
     Session,
+    SizeRange,
     UnknownSplittingOp,
 )
 from explorer.counters import counters
@@ -312,6 +314,36 @@ def test_progress_counts_every_artifact() -> None:
     seen.clear()
     session.update(progress=seen.append)
     assert seen[-1].done == seen[-1].total == 9
+
+
+def test_progress_says_where_finished_artifacts_came_from() -> None:
+    seen: list[Progress] = []
+    session = make_session()
+    session.update(progress=seen.append)
+    assert [dict(each.origins) for each in seen[:2]] == [{}, {"compiled": 1}]
+    made = sum(seen[-1].origins.values())
+    assert made == len(session.compilation.artifacts)
+    seen.clear()
+    session.update(progress=seen.append)
+    assert seen[-1].origins == {"memory": made}
+
+
+def test_the_plan_is_told_before_anything_is_compiled() -> None:
+    told: list[tuple[PlannedCompilation, int]] = []
+    steps: list[Progress] = []
+    session = make_session()
+
+    def tell(planned: PlannedCompilation) -> None:
+        told.append((planned, len(steps)))
+
+    session.update(planned=tell, progress=steps.append)
+    ((planned, steps_before),) = told
+    assert steps_before == 0
+    assert len(planned.to_compile) == 9
+    assert planned.unique is session.compilation.unique
+    session.update(planned=tell, compile_sizes=(16, 20))
+    assert len(told[1][0].to_reuse) == 9
+    assert {each.size_range for each in told[1][0].to_compile} == {SizeRange(20, 20)}
 
 
 def test_progress_that_raises_keeps_the_last_good_compilation() -> None:
