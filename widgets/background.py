@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -26,15 +27,15 @@ class _Job:
 class Background:
     """Runs jobs in a thread that lives as long as there are any.
 
-    ``start`` makes the running job stop and drops the ones that wait. ``follow`` waits for its turn
-    and takes the place of an earlier follower that has not begun. A job counts as running until it
-    returns, whether or not it was asked to stop.
+    ``start`` makes the running job stop and drops the ones that wait. ``queue`` waits for its turn.
+    ``follow`` waits for all of these, and takes the place of an earlier follower that has not
+    begun. A job counts as running until it returns, whether or not it was asked to stop.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._running: _Job | None = None
-        self._next: _Job | None = None
+        self._waiting: deque[_Job] = deque()
         self._after: _Job | None = None
         self._thread: threading.Thread | None = None
 
@@ -42,7 +43,13 @@ class Background:
         """Runs the job as soon as the running one has stopped, in place of all that wait."""
         with self._changed:
             self._stop_running()
-            self._next, self._after = _Job(work), None
+            self._waiting, self._after = deque([_Job(work)]), None
+            self._wake()
+
+    def queue(self, work: Work) -> None:
+        """Runs the job after all that wait."""
+        with self._changed:
+            self._waiting.append(_Job(work))
             self._wake()
 
     def follow(self, work: Work) -> None:
@@ -55,20 +62,21 @@ class Background:
         """Asks the running job to stop and drops the ones that wait."""
         with self._changed:
             self._stop_running()
-            self._next = self._after = None
+            self._waiting.clear()
+            self._after = None
             self._changed.notify_all()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
         with self._changed:
-            return not (self._running or self._next or self._after)
+            return not (self._running or self._waiting or self._after)
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Blocks until nothing runs and nothing waits; False when the time is over before that."""
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self._changed:
-            while self._running or self._next or self._after:
+            while self._running or self._waiting or self._after:
                 remaining = None if deadline is None else deadline - time.monotonic()
                 if remaining is not None and remaining <= 0:
                     return False
@@ -95,8 +103,8 @@ class Background:
 
     def _take(self) -> _Job | None:
         with self._changed:
-            if self._next is not None:
-                self._running, self._next = self._next, None
+            if self._waiting:
+                self._running = self._waiting.popleft()
             else:
                 self._running, self._after = self._after, None
             if self._running is None:

@@ -86,3 +86,24 @@ def test_the_thread_ends_when_there_is_nothing_to_do() -> None:
         if thread.name == "panel":
             thread.join(SECONDS)
     assert threading.active_count() <= before
+
+
+def test_queued_jobs_run_one_after_the_other_and_a_cancel_drops_those_that_wait() -> None:
+    jobs = Background()
+    order: list[str] = []
+    first, last = Job(), Job()
+    jobs.queue(first)
+    jobs.queue(lambda _token: order.append("second"))
+    jobs.queue(lambda _token: order.append("third"))
+    first.may_end.set()
+    assert jobs.wait(SECONDS)
+    assert first.was_cancelled is False
+    assert order == ["second", "third"]
+    jobs.queue(last)
+    assert last.began.wait(SECONDS)
+    jobs.queue(lambda _token: order.append("never"))
+    jobs.cancel()
+    last.may_end.set()
+    assert jobs.wait(SECONDS)
+    assert last.was_cancelled is True
+    assert order == ["second", "third"]
