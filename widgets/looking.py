@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from explorer import Cancelled, CancelToken, Progress, ProgressCallback
+from explorer import Cancelled, CancelToken, Progress
+from explorer.progress import ProgressCallback
 from explorer.report.wording import clean
 from explorer.thread_settings import with_settings_of_this_thread
 from widgets.background import Background

@@ -2,127 +2,113 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import ipywidgets
 
-from explorer import Cancelled, CancelToken, Compilation, ConfigError, Progress, Session
+from explorer import (
+    Cancelled,
+    CancelToken,
+    Compilation,
+    ConfigError,
+    PlannedCompilation,
+    Progress,
+    Session,
+)
+from explorer.report.html import write_page
+from explorer.report.selection import Selected
 from explorer.thread_settings import with_settings_of_this_thread
 from widgets.background import Background
-from widgets.controls import PLANNING, Controls
-from widgets.markup import alert, failure, quiet
-from widgets.picture import static_html
-from widgets.settings_text import (
-    dims_text,
-    parse_dims,
-    parse_splitting_ops,
-    splitting_ops_text,
-)
+from widgets.closing import close_all
+from widgets.controls import Controls, Settings, UnreadableBox
+from widgets.exports import whole_page
+from widgets.view import Intent, View
+from widgets.viewer import Viewer
 
-_P = ParamSpec("_P")
-_Settings = dict[str, Any]
-
-
-class UnreadableBox(ConfigError):
-    """A text box cannot be read; the sentence stands below the box."""
-
-
-def _shows_errors(
-    handler: Callable[Concatenate[Panel, _P], None],
-) -> Callable[Concatenate[Panel, _P], None]:
-    """A handler whose errors stand in the status line; the front end would show none of them."""
-
-    @functools.wraps(handler)
-    def guarded(panel: Panel, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            handler(panel, *args, **kwargs)
-        except Exception as error:
-            panel._show_error(error)
-
-    return guarded
+PLANNING = "…"
+NOTHING_TO_DO = "nothing to compile, the picture has these settings"
+STALE = "The settings above were changed after this picture was made."
 
 
 class Panel(ipywidgets.VBox):
-    """Two boxes, a Recompile button, and the picture of the last good compilation.
+    """Controls, the strip of pieces, and views of the last good compilation.
 
-    Edits change nothing before Recompile is pressed; until then the plan line says what it would
-    do. Compiling goes on in a background thread. What fails or is cancelled leaves the picture as
-    it is.
+    An edit is planned at once: the new split is in the strip, and the plan line says what a
+    recompile would make. Nothing is compiled before Recompile is pressed. Compiling goes on in a
+    background thread; what fails or is cancelled leaves the picture as it is.
 
     Attributes:
         session: what compiles.
-        compilation: the compilation in the picture; None before the first.
-        error: the last error, None after a success; its text is in ``status``.
-        dims: the box with the dynamic dims: ``input_ids[0]=n, positions[0]=n``.
-        splitting_ops: the box with the splitting ops.
-        recompile: the button that starts a compile in the background.
-        cancel: the button that stops it.
-        progress: the bar; its value is the number of finished artifacts.
-        status: the status line.
-        controls: the other parts.
+        viewer: header, strip, tabs, views and status line.
+        controls: the settings, the Recompile button and the progress bar.
+        error: the last error, None after a success.
     """
 
-    def __init__(self, session: Session, dynamic_arg_dims: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.compilation: Compilation | None = None
+        self.viewer = viewer = Viewer(session)
+        self.controls = controls = Controls(session)
         self.error: BaseException | None = None
-        self.controls = controls = Controls()
-        self.dims, self.splitting_ops = controls.dims, controls.splitting_ops
-        self.recompile, self.cancel = controls.recompile, controls.cancel
-        self.progress, self.status = controls.progress, controls.status
         self._compiler, self._planner = Background(), Background()
         self._generation = 0
         self._generation_in_picture = 0
-        self._settings_in_picture: _Settings = {}
-        self._given_dims = dynamic_arg_dims
-        self.dims.value = dims_text(dynamic_arg_dims)
-        self.splitting_ops.value = splitting_ops_text(session.config.splitting_ops)
-        super().__init__(controls.rows())
-        self.dims.observe(self._on_edit, "value")
-        self.splitting_ops.observe(self._on_edit, "value")
-        self.recompile.on_click(self._on_recompile)
-        self.cancel.on_click(self._on_cancel)
+        self._settings_in_picture: Settings = {}
+        self._is_filling = False
+        parts = [viewer.header, *controls.rows(), viewer.strip, viewer.tabs, viewer.stage]
+        super().__init__(
+            [*parts, viewer.status], layout=ipywidgets.Layout(width="100%", overflow="hidden")
+        )
+        self.add_class("piecewise-panel")
+        controls.on_edit(self._on_edit)
+        controls.job.on_intent(self._on_job)
+        viewer.header.on_intent(self._on_header)
 
     def __repr__(self) -> str:
         shown = "nothing compiled yet" if self.compilation is None else repr(self.compilation)
         return f"Panel({shown})"
 
+    @property
+    def compilation(self) -> Compilation | None:
+        """The compilation in the picture; None before the first."""
+        return self.viewer.compilation
+
     # ----------------------------------------------------------------------------------- from code
 
     def start(self) -> None:
-        """Begins to compile what the boxes say, as the button does.
+        """Begins to compile what the controls say, as the button does.
 
         Raises:
             UnreadableBox: the sentence stands below the box as well.
         """
-        settings = self._settings()
+        settings = self.controls.settings()
         self._generation += 1
         self._busy()
         job = functools.partial(self._compile, settings, self._generation)
         self._compiler.start(with_settings_of_this_thread(job))
 
     def recompile_now(self) -> Compilation:
-        """Compiles what the boxes say before it returns.
+        """Compiles what the controls say before it returns.
 
         Raises:
             UnreadableBox: the sentence stands below the box as well.
             ExplorerError: what the steps raise; the picture stays as it is.
         """
-        settings = self._settings()
+        settings = self.controls.settings()
         self._generation += 1
         generation = self._generation
         self._compiler.cancel()
         try:
             self._compiler.wait()
             self._busy()
-            compilation = self.session.update(progress=self._progress(generation), **settings)
+            compilation = self.session.update(**self._told(generation), **settings)
             self._show(compilation, settings, generation)
         except BaseException as error:  # a keyboard interrupt as well
             self._show_error(error)
+            self.viewer.end_preview()
             raise
         finally:
             self.controls.end()
@@ -132,18 +118,18 @@ class Panel(ipywidgets.VBox):
         """Asks the running compile to end after the artifact that is being made, as Cancel does."""
         if self._compiler.is_idle:
             return
-        self.status.value = quiet("Stopping after the artifact that is being made …")
+        self.controls.job.cancelling()
         self._compiler.cancel()
         self._compiler.follow(self._cancelled)
 
     def wait(self, timeout_seconds: float | None = None) -> Compilation | None:
-        """Blocks until nothing is compiled or planned; returns the compilation in the picture.
+        """Blocks until nothing is compiled, planned or looked at; returns what is in the picture.
 
         Raises:
             TimeoutError: it takes longer.
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        for jobs in (self._compiler, self._planner):
+        for jobs in (self._compiler, self._planner, self.viewer.looking):
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             if jobs.wait(left):
                 continue
@@ -152,33 +138,125 @@ class Panel(ipywidgets.VBox):
             )
         return self.compilation
 
+    def open(self, tab: str) -> View:
+        """Opens a view, such as ``Guards``, and returns its widget.
+
+        Raises:
+            ConfigError: there is no such tab.
+        """
+        return self.viewer.open(tab)
+
+    def select(self, kind: str, key: Any) -> Selected | None:
+        """Selects one thing in every view; ``select("none", None)`` ends that.
+
+        Raises:
+            ConfigError: there is no such thing.
+        """
+        return self.viewer.selecting.select(kind, key)
+
+    def go_to(self, number: int) -> Compilation:
+        """Puts a compilation of the history into the picture, and its settings into the controls.
+
+        Raises:
+            ConfigError: there is none of that number.
+        """
+        history = self.viewer.history
+        if history is None:
+            raise ConfigError("The panel is closed: open another one with widgets.explore.")
+        compilation = history.compilation(number)
+        self._is_filling = True
+        try:
+            self.controls.fill(compilation)
+        finally:
+            self._is_filling = False
+        self._planner.cancel()
+        self._settings_in_picture = self.controls.settings()
+        self.viewer.use(compilation)
+        self._mark_age()
+        return compilation
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the compilation in the picture; the status line says what served the call.
+
+        Raises:
+            ExplorerError: what ``CompiledModel`` raises; a compilation that is not the latest.
+        """
+        session = self.viewer.running_session()
+        compilation = session.compilation
+        with session.model().record() as record:
+            result = session.run(*args, **kwargs)
+        self.viewer.findings[compilation].record = record
+        self.viewer.say_call()
+        return result
+
+    def to_html(self, path: str | Path) -> Path:
+        """Writes all views of what is in the picture as one page, and returns where.
+
+        Raises:
+            ConfigError: there is no compilation yet.
+            OSError: the folder does not exist or cannot be written to.
+        """
+        if self.compilation is None:
+            raise ConfigError("There is nothing to write yet: wait() for the first compile.")
+        found = self.viewer.findings[self.compilation]
+        return write_page(path, whole_page(self.compilation, found))
+
+    def close(self) -> None:
+        """Stops what runs and frees connections, compilations and the model."""
+        self._generation += 1
+        self._compiler.cancel()
+        self._planner.cancel()
+        self.viewer.close()
+        for screen in self.viewer.screens.values():
+            if screen.made is not None:
+                close_all(screen.made)
+        self.children, children = (), self.children
+        for child in children:
+            close_all(child)
+        del self.session
+        close_all(self)
+
     # ------------------------------------------------------------------------------------ handlers
 
-    @_shows_errors
-    def _on_recompile(self, _button: object = None) -> None:
-        self.start()
+    def _on_job(self, _view: View, intent: Intent) -> None:
+        with self.viewer.shows_errors():
+            try:
+                if intent["intent"] == "recompile":
+                    self.start()
+                elif intent["intent"] == "cancel":
+                    self.stop()
+            except UnreadableBox:
+                self.viewer.status.say("Nothing was changed: a box above cannot be read.")
 
-    @_shows_errors
-    def _on_cancel(self, _button: object = None) -> None:
-        self.stop()
+    def _on_header(self, _view: View, intent: Intent) -> None:
+        with self.viewer.shows_errors():
+            if intent["intent"] == "show":
+                self.go_to(intent.get("number"))  # pyright: ignore[reportArgumentType]
+            elif intent["intent"] == "close":
+                self.close()
 
-    @_shows_errors
-    def _on_edit(self, _change: object = None) -> None:
+    def _on_edit(self) -> None:
+        if self._is_filling:
+            return
         self._planner.cancel()
-        self.controls.plan.value = ""
-        self._mark_age()
-        job = functools.partial(self._plan, self._settings())
-        self.controls.plan.value = PLANNING
-        self._planner.start(with_settings_of_this_thread(job))
+        self.controls.say_plan("")
+        with self.viewer.shows_errors():
+            self._mark_age()
+            try:
+                settings = self.controls.settings()
+            except UnreadableBox:
+                self.viewer.end_preview()
+                return
+            self.controls.say_plan(PLANNING)
+            job = functools.partial(self._plan, settings)
+            self._planner.start(with_settings_of_this_thread(job))
 
     # ---------------------------------------------------------------------------------------- jobs
 
-    def _compile(self, settings: _Settings, generation: int, token: CancelToken) -> None:
+    def _compile(self, settings: Settings, generation: int, token: CancelToken) -> None:
         """Updates the session; who cancels it says so, and a newer generation speaks for itself."""
         try:
-            compilation = self.session.update(
-                progress=self._progress(generation), cancel=token, **settings
-            )
+            compilation = self.session.update(cancel=token, **self._told(generation), **settings)
             if generation == self._generation:
                 self._show(compilation, settings, generation)
         except Cancelled:
@@ -186,85 +264,66 @@ class Panel(ipywidgets.VBox):
         except Exception as error:
             if generation == self._generation:
                 self._show_error(error)
+                self.viewer.end_preview()
         if generation == self._generation:
             self.controls.end()
 
-    def _plan(self, settings: _Settings, token: CancelToken) -> None:
+    def _plan(self, settings: Settings, token: CancelToken) -> None:
         """Says what a recompile would do, unless there is a newer edit."""
         try:
             planned = self.session.plan(**settings)
         except Exception as error:
             if not token.is_cancelled:
-                self.controls.plan.value = quiet("plan: not possible with these settings")
+                self.controls.say_plan("not possible with these settings")
+                self.viewer.end_preview()
                 self._show_error(error)
             return
         if token.is_cancelled:
             return
-        notes = "".join(f" · {note}" for note in planned.unique.split.notes)
-        self.controls.plan.value = quiet(f"plan: {planned.summary()}{notes}")
-        if self.error is not None:
-            self._forget_error()
+        self._forget_error()
+        if settings == self._settings_in_picture:
+            self.controls.say_plan(NOTHING_TO_DO)
+            self.viewer.end_preview()
+        else:
+            self._preview(planned)
 
     def _cancelled(self, _token: CancelToken) -> None:
         self.controls.end()
+        self.viewer.end_preview()
         if self._generation_in_picture != self._generation:
-            self.status.value = quiet("Cancelled; the picture is the last good compilation.")
-
-    # ------------------------------------------------------------------------------------ settings
-
-    def _settings(self) -> _Settings:
-        """What the boxes say; a box that cannot be read gets a sentence below it."""
-        return {
-            "dynamic_arg_dims": _read(self._dims_of, self.dims, self.controls.dims_message),
-            "splitting_ops": _read(
-                parse_splitting_ops, self.splitting_ops, self.controls.splitting_ops_message
-            ),
-        }
-
-    def _dims_of(self, text: str) -> Mapping[str, Any] | None:
-        """What the text says; when it says what was given, that: so nothing is captured again."""
-        given_text = dims_text(self._given_dims)
-        if text == given_text:
-            return self._given_dims
-        parsed = parse_dims(text)
-        with contextlib.suppress(ConfigError):  # what was given may not fit into a text
-            if parsed == parse_dims(given_text):
-                return self._given_dims
-        return parsed
+            self.viewer.status.say("Cancelled; the picture is the last good compilation.")
 
     # ------------------------------------------------------------------------------------- showing
 
-    def _show(self, compilation: Compilation, settings: _Settings, generation: int) -> None:
-        self.compilation = compilation
+    def _preview(self, planned: PlannedCompilation) -> None:
+        self.controls.say_plan(planned)
+        self.viewer.preview(planned)
+
+    def _show(self, compilation: Compilation, settings: Settings, generation: int) -> None:
         self._settings_in_picture, self._generation_in_picture = settings, generation
-        self.controls.picture.value = static_html(compilation)
-        self.error = None
-        self.status.value = quiet(
-            f"{compilation.split.summary()}, {compilation.compiled.summary()}"
-        )
+        self.controls.use(compilation)
+        self.viewer.use(compilation)
+        self._forget_error()
+        self.viewer.status.say(f"{compilation.split.summary()}, {compilation.compiled.summary()}")
         if not self._mark_age():
-            text = "plan: nothing to compile, the picture has these settings"
-            self.controls.plan.value = quiet(text)
+            self.controls.say_plan(NOTHING_TO_DO)
 
     def _show_error(self, error: BaseException) -> None:
         self.error = error
-        if isinstance(error, UnreadableBox):
-            self.status.value = quiet("Nothing was changed: a box above cannot be read.")
-        else:
-            self.status.value = failure(error)
+        self.viewer.status.say("")
+        self.viewer.show_error(error)
 
     def _forget_error(self) -> None:
         self.error = None
-        self.status.value = ""
+        self.viewer.status.calm()
 
     def _mark_age(self) -> bool:
-        """Whether the picture is older than the settings; a line above it says so."""
+        """Whether the picture is older than the settings; a line beside the button says so."""
         try:
-            older = self._settings() != self._settings_in_picture
+            older = self.controls.settings() != self._settings_in_picture
         except UnreadableBox:
             older = True
-        text = "The settings above were changed after this picture was made."
-        self.controls.stale.value = quiet(text) if older and self.compilation else ""
+        self.controls.job.stale = STALE if older and self.compilation is not None else ""
         return older
 
     def _busy(self) -> None:
@@ -272,22 +331,15 @@ class Panel(ipywidgets.VBox):
         self._forget_error()
         self.controls.begin()
 
-    def _progress(self, generation: int) -> Callable[[Progress], None]:
-        """Draws the progress of one generation, and no longer when there is a newer one."""
+    def _told(self, generation: int) -> dict[str, Callable[..., None]]:
+        """Callbacks that draw for one generation, and no longer when there is a newer one."""
 
-        def draw(progress: Progress) -> None:
+        def progress(now: Progress) -> None:
             if generation == self._generation:
-                self.controls.draw(progress)
+                self.controls.draw(now)
 
-        return draw
+        def planned(plan: PlannedCompilation) -> None:
+            if generation == self._generation:
+                self._preview(plan)
 
-
-def _read(parse: Callable[[str], Any], box: ipywidgets.Text, message: ipywidgets.HTML) -> Any:
-    """What a box says; the parser's sentence stands below the box as long as it cannot be read."""
-    try:
-        value = parse(box.value)
-    except ConfigError as error:
-        message.value = alert(error)
-        raise UnreadableBox(str(error)) from error
-    message.value = ""
-    return value
+        return {"progress": progress, "planned": planned}
