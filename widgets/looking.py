@@ -28,11 +28,23 @@ class Look:
 
 
 class Looking:
-    """Runs looks, and says in the status line which one goes on."""
+    """Runs looks, and says in the status line which one goes on.
 
-    def __init__(self, status: StatusView, show_error: Callable[[BaseException], None]) -> None:
+    Args:
+        status: the line.
+        show_error: is told what a look raised.
+        changed: called when a look has ended, or was dropped.
+    """
+
+    def __init__(
+        self,
+        status: StatusView,
+        show_error: Callable[[BaseException], None],
+        changed: Callable[[], None],
+    ) -> None:
         self._status = status
         self._show_error = show_error
+        self._changed = changed
         self._jobs = Background()
         self._asked: set[str] = set()
         status.on_intent(self._on_intent)
@@ -61,6 +73,7 @@ class Looking:
         self._jobs.cancel()
         self._asked.clear()
         self._status.doing = ""
+        self._changed()
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Blocks until nothing runs; False when the time is over before that."""
@@ -91,3 +104,4 @@ class Looking:
             if not token.is_cancelled:
                 self._asked.discard(key)
                 self._status.doing = ""
+                self._changed()

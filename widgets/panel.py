@@ -25,7 +25,8 @@ from explorer.thread_settings import with_settings_of_this_thread
 from widgets.background import Background
 from widgets.closing import close_all
 from widgets.controls import Controls, Settings, UnreadableBox
-from widgets.exports import whole_page
+from widgets.exports import page_of
+from widgets.picture import with_static_form
 from widgets.view import Intent, View
 from widgets.viewer import Viewer
 
@@ -58,9 +59,8 @@ class Panel(ipywidgets.VBox):
         self._generation_in_picture = 0
         self._settings_in_picture: Settings = {}
         self._is_filling = False
-        parts = [viewer.header, *controls.rows(), viewer.strip, viewer.tabs, viewer.stage]
         super().__init__(
-            [*parts, viewer.status], layout=ipywidgets.Layout(width="100%", overflow="hidden")
+            viewer.parts(controls.rows()), layout=ipywidgets.Layout(width="100%", overflow="hidden")
         )
         self.add_class("piecewise-panel")
         controls.on_edit(self._on_edit)
@@ -70,6 +70,9 @@ class Panel(ipywidgets.VBox):
     def __repr__(self) -> str:
         shown = "nothing compiled yet" if self.compilation is None else repr(self.compilation)
         return f"Panel({shown})"
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return with_static_form(super()._repr_mimebundle_(**options), self.compilation)
 
     @property
     def compilation(self) -> Compilation | None:
@@ -199,7 +202,7 @@ class Panel(ipywidgets.VBox):
         if self.compilation is None:
             raise ConfigError("There is nothing to write yet: wait() for the first compile.")
         found = self.viewer.findings[self.compilation]
-        return write_page(path, whole_page(self.compilation, found))
+        return write_page(path, page_of(self.compilation, found))
 
     def close(self) -> None:
         """Stops what runs and frees connections, compilations and the model."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from explorer import Compilation
 from explorer.report import html, views
 from explorer.report.graph_svg import pieces_picture
@@ -20,3 +23,20 @@ def static_html(compilation: Compilation) -> str:
         f'<div class="piecewise-picture" style="{_OWN_LINES}">{html.fragment(compilation)}'
         f"<details open><summary>{escaped(drawn.text)}</summary>{graph}</details></div>"
     )
+
+
+def with_static_form(
+    bundle: Mapping[str, Any] | None, compilation: Compilation | None
+) -> dict[str, Any]:
+    """What a widget hands to a page, and beside it the form that needs no widgets.
+
+    A front end without widgets, and a notebook that is not trusted, show that.
+
+    Args:
+        bundle: media type -> content; None for a widget that is closed.
+        compilation: what the widget shows.
+    """
+    found = dict(bundle or {})
+    if compilation is not None:
+        found["text/html"] = static_html(compilation)
+    return found

@@ -5,19 +5,22 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer import Compilation, CompilationDiff
 from explorer.report import text as report_text
 from explorer.report.wording import clean
 from widgets.picture import static_html
 
+if TYPE_CHECKING:
+    from widgets.read_only import ReadOnlyPanel
+
 _LEFT = "text-align:left"  # notebooks set numbers and texts to the right
 
 
 @dataclass(frozen=True, eq=False)
 class StaticView:
-    """What ``show`` returns; it needs neither a kernel nor a script once it is on a page.
+    """What ``show`` returns without ipywidgets; it needs neither a kernel nor a script once it is on a page.
 
     Attributes:
         compilation: what it shows.
@@ -32,18 +35,27 @@ class StaticView:
         return static_html(self.compilation)
 
 
-def show(compilation: Compilation) -> StaticView:
-    """The strip, the tables and the graph of a compilation, to read only.
+def show(compilation: Compilation) -> ReadOnlyPanel | StaticView:
+    """The panel of a compilation without controls; without the notebook extra its static form.
 
     Args:
         compilation: from ``CompiledModel.compilation`` or ``Session.compilation``.
+
+    Raises:
+        TypeError: it is something else.
     """
     if not isinstance(compilation, Compilation):
         raise TypeError(
             f"show takes a Compilation, not {type(compilation).__name__}: a compiled model and a "
             f"session have one in .compilation."
         )
-    return StaticView(compilation)
+    try:
+        from widgets.read_only import ReadOnlyPanel
+    except ModuleNotFoundError as error:
+        if error.name not in ("ipywidgets", "anywidget"):
+            raise
+        return StaticView(compilation)
+    return ReadOnlyPanel(compilation)
 
 
 def diff_html(diff: CompilationDiff) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import ipywidgets
 
@@ -25,7 +25,7 @@ from widgets.findings import FindingsOf
 from widgets.guard_screen import GuardScreen
 from widgets.header_view import HeaderView
 from widgets.history import History
-from widgets.looking import Looking
+from widgets.looking import Look, Looking
 from widgets.screens import GraphScreen, Screen, SourceScreen
 from widgets.selecting import Selecting
 from widgets.status_view import StatusView
@@ -70,10 +70,10 @@ class Viewer:
         self.findings = FindingsOf()
         self.status = StatusView()
         self.selecting = Selecting(self.show_error)
-        self.looking = Looking(self.status, self.show_error)
+        self.looking = Looking(self.status, self.show_error, self.refresh)
         self.header, self.strip = HeaderView(), StripView()
         self.screens = {kind.name: kind(self) for kind in SCREENS}
-        self.tabs = Tabs([*self.screens])
+        self.tabs = Tabs({name: name for name in self.screens}, pair=("Graph", "Source"))
         self.stage = ipywidgets.HBox(layout=ipywidgets.Layout(width="100%", overflow="hidden"))
         self._drawing = threading.RLock()
         for view in (self.strip, self.status):
@@ -81,7 +81,11 @@ class Viewer:
         self.header.offer(FORMS, closes=session is not None)
         self.header.on_intent(self._on_header)
         self.status.on_intent(self._on_status)
-        self.tabs.observe(self._on_tab, ["value", "beside"])
+        self.tabs.observe(self._on_tab, ["value", "side_by_side"])
+
+    def parts(self, controls: Sequence[ipywidgets.Widget] = ()) -> list[ipywidgets.Widget]:
+        """Everything in the order in which it is read, controls after the header."""
+        return [self.header, *controls, self.strip, self.tabs, self.stage, self.status]
 
     # -------------------------------------------------------------------------------------- showing
 
@@ -111,9 +115,28 @@ class Viewer:
         rows = [] if self.history is None else self.history.rows(compilation)
         self.header.show(clean(compilation.name), _facts(compilation), rows)
 
+    def look(
+        self, what: str, look: Callable[[Look], None], *, key: str, compilation: Compilation
+    ) -> None:
+        """Starts a long look at a compilation; what it finds is drawn when it is done.
+
+        Args:
+            what: what it does, for the status line.
+            look: puts what it finds into ``findings``.
+            key: while a look of this key at this compilation goes on, another one is not started.
+            compilation: at which.
+        """
+        self.looking.start(what, look, key=f"{key} {id(compilation)}")
+
+    def is_looking(self, key: str, compilation: Compilation) -> bool:
+        """Whether such a look goes on or waits."""
+        return self.looking.is_asked(f"{key} {id(compilation)}")
+
     def refresh(self) -> None:
         """Draws again what depends on findings."""
-        with self._drawing:
+        with self._drawing, self.shows_errors():
+            if self.compilation is None:
+                return
             self._draw_strip()
             self._draw_open(again=True)
 
@@ -171,6 +194,13 @@ class Viewer:
         for screen in self.screens.values():
             screen.forget()
 
+    @property
+    def shown_tabs(self) -> tuple[str, ...]:
+        """The tabs whose views are in sight: one, or two side by side."""
+        if self.tabs.side_by_side and self.tabs.value in self.tabs.pair:
+            return tuple(self.tabs.pair)
+        return (self.tabs.value,)
+
     # ------------------------------------------------------------------------------------- drawing
 
     def _draw_strip(self) -> None:
@@ -186,15 +216,16 @@ class Viewer:
         self.strip.microseconds = [times.get(piece.index) for piece in compilation.pieces if times]
 
     def _draw_open(self, *, again: bool = False) -> None:
-        names = self.tabs.shown
+        names = self.shown_tabs
         for name in names:
             screen = self.screens[name]
             with self.shows_errors():
                 _ = screen.widget
                 screen.show(again=again)
         self.stage.children = tuple(self.screens[name].widget for name in names)
-        for name in names:
-            self._opened(self.screens[name])
+        if not again:
+            for name in names:
+                self._opened(self.screens[name])
 
     def _opened(self, screen: Screen) -> None:
         compilation = self.compilation

@@ -1,0 +1,204 @@
+"""The views that are made of blocks: dedupe, ranges, replay, store, diff."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from explorer import Compilation, ConfigError
+from explorer.report import dedupe_view, diff_view, ranges_view, replay_view, store_view
+from explorer.report.blocks import Block, Notice, Sentence
+from explorer.report.wording import clean
+from widgets.findings import Findings
+from widgets.history import title_of
+from widgets.looking import Look
+from widgets.screens import Screen
+from widgets.settings_text import parse_sizes
+from widgets.view import View
+
+
+class BlockScreen(Screen):
+    """A view of blocks; who uses it gets new ones."""
+
+    def make(self) -> View:
+        """A widget without data."""
+        from widgets.block_view import BlockView
+
+        return BlockView()
+
+    def draw(self, compilation: Compilation, found: Findings) -> None:
+        """Gives the widget its blocks."""
+        from widgets.block_view import BlockView
+
+        assert isinstance(self.made, BlockView)
+        self.made.show(self.blocks(compilation, found))
+
+    @abstractmethod
+    def blocks(self, compilation: Compilation, found: Findings) -> Sequence[Block]:
+        """What is shown."""
+
+
+class DedupeScreen(BlockScreen):
+    """Which pieces are one, and why two are not."""
+
+    name = "Dedupe"
+
+    def blocks(self, compilation: Compilation, found: Findings) -> Sequence[Block]:
+        """What is shown."""
+        return dedupe_view.dedupe_view(compilation, found.pair)
+
+    def on_intent(self, name: str, details: Mapping[str, Any]) -> None:
+        """Compares another pair of pieces."""
+        if name not in (dedupe_view.FIRST, dedupe_view.SECOND):
+            return
+        compilation = self.viewer.compilation
+        assert compilation is not None
+        index = details.get("value")
+        if not isinstance(index, int) or not 0 <= index < len(compilation.pieces):
+            raise ConfigError(f"There is no piece {clean(index)} in this compilation.")
+        found = self.viewer.findings[compilation]
+        first, second = found.pair or dedupe_view.default_pair(compilation)
+        found.pair = (index, second) if name == dedupe_view.FIRST else (first, index)
+        self.show(again=True)
+
+
+class RangesScreen(BlockScreen):
+    """Pieces against size ranges."""
+
+    name = "Ranges"
+
+    def blocks(self, compilation: Compilation, found: Findings) -> Sequence[Block]:
+        """What is shown."""
+        return ranges_view.ranges_view(compilation)
+
+
+class ReplayScreen(BlockScreen):
+    """What calls cost."""
+
+    name = "Replay"
+
+    def blocks(self, compilation: Compilation, found: Findings) -> Sequence[Block]:
+        """What is shown."""
+        busy = "It is being measured." if self.viewer.is_looking(self.name, compilation) else ""
+        if self.viewer.session is None:
+            busy = "This compilation can only be looked at: open widgets.explore(model, ...)."
+        at = found.choices.get(replay_view.AT)
+        return replay_view.replay_view(compilation, found.timings, found.record, at=at, busy=busy)
+
+    def on_intent(self, name: str, details: Mapping[str, Any]) -> None:
+        """Measures, or shows the pieces at another size."""
+        compilation = self.viewer.compilation
+        assert compilation is not None
+        if name == replay_view.MEASURE:
+            self.measure(compilation, str(details.get("value", "")))
+        elif name == replay_view.AT:
+            self.viewer.findings[compilation].choices[replay_view.AT] = details.get("value")
+            self.show(again=True)
+
+    def measure(self, compilation: Compilation, text: str) -> None:
+        """Times calls of some sizes, beside the main thread.
+
+        Raises:
+            ConfigError: the text is no list of sizes, or the compilation cannot be run.
+        """
+        sizes = parse_sizes(text) or None
+        session = self.viewer.running_session()
+
+        def look(look: Look) -> None:
+            timings = session.measure(sizes, progress=look.progress, cancel=look.cancel)
+            self.viewer.findings[compilation].timings = timings
+
+        self.viewer.look("measuring", look, key=self.name, compilation=compilation)
+        self.show(again=True)
+
+
+class StoreScreen(BlockScreen):
+    """Where the artifacts came from."""
+
+    name = "Store"
+
+    def blocks(self, compilation: Compilation, found: Findings) -> Sequence[Block]:
+        """What is shown."""
+        return store_view.store_view(compilation, found.answers or ())
+
+    def opened(self, compilation: Compilation, found: Findings) -> None:
+        """Asks the store; that compiles nothing."""
+        session = self.viewer.session
+        if session is None or found.answers is not None or not compilation.config.store.enabled:
+            return
+        if session.history and session.history[-1] is not compilation:
+            return
+
+        def look(_look: Look) -> None:
+            found.answers = session.stored()
+
+        self.viewer.look("asking the store", look, key=self.name, compilation=compilation)
+
+
+class DiffScreen(BlockScreen):
+    """Two compilations of the history, side by side."""
+
+    name = "Diff"
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__(viewer)
+        self.chosen: tuple[int, int] | None = None
+        self.pair: str | None = None
+
+    def blocks(self, compilation: Compilation, found: Findings) -> Sequence[Block]:
+        """What is shown."""
+        history = self.viewer.history
+        if history is None:
+            return (Notice("info", "There is no history: this compilation stands alone."),)
+        there = history.compilations()
+        if len(there) < 2:
+            return (
+                Sentence(
+                    "There is one compilation so far. Change a setting and recompile: then two can "
+                    "be compared."
+                ),
+            )
+        first, second = self._numbers(there, compilation)
+        names = {number: f"#{number}: {title_of(each)}" for number, each in there.items()}
+        return diff_view.history_diff_view(there, first, second, names, piece=self.pair)
+
+    def _numbers(
+        self, there: Mapping[int, Compilation], compilation: Compilation
+    ) -> tuple[int, int]:
+        if self.chosen is not None and set(self.chosen) <= set(there):
+            return self.chosen
+        numbers = [*there]
+        shown = next(number for number, each in there.items() if each is compilation)
+        before = [number for number in numbers if number < shown]
+        return (before[-1], shown) if before else (shown, numbers[numbers.index(shown) + 1])
+
+    def compare(self, first: int, second: int) -> None:
+        """Shows what differs between two compilations, by their numbers in the history.
+
+        Raises:
+            ConfigError: there is no such number.
+        """
+        history = self.viewer.history
+        if history is None:
+            raise ConfigError("There is no history: this compilation stands alone.")
+        for number in (first, second):
+            history.compilation(number)
+        self.chosen = (first, second)
+        self.show(again=True)
+
+    def on_intent(self, name: str, details: Mapping[str, Any]) -> None:
+        """Compares another pair of compilations, or of their pieces."""
+        value = details.get("value")
+        if name == diff_view.PIECE:
+            self.pair = str(value)
+            self.show(again=True)
+            return
+        compilation, history = self.viewer.compilation, self.viewer.history
+        if name not in (diff_view.BEFORE, diff_view.AFTER) or compilation is None:
+            return
+        if history is None or not isinstance(value, int):
+            raise ConfigError(f"There is no compilation #{clean(value)}.")
+        first, second = self._numbers(history.compilations(), compilation)
+        chosen = (value, second) if name == diff_view.BEFORE else (first, value)
+        self.compare(*chosen)
