@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from explorer.artifacts import PieceKind
@@ -21,6 +21,8 @@ class CompilationDiff:
             not in both.
         guards: conditions only before, conditions only after.
         timings: step -> (seconds before, seconds after).
+        before: the first compilation, for a report; None where only the differences are known.
+        after: the second.
     """
 
     config: Mapping[str, tuple[Any, Any]]
@@ -28,6 +30,19 @@ class CompilationDiff:
     artifacts: Mapping[str, tuple[str | None, str | None]]
     guards: tuple[tuple[str, ...], tuple[str, ...]]
     timings: Mapping[str, tuple[float, float]]
+    before: Compilation | None = field(default=None, compare=False, repr=False)
+    after: Compilation | None = field(default=None, compare=False, repr=False)
+
+    def report(self) -> str:
+        """All that differs, with both strips and two pieces side by side, as text."""
+        from explorer.report.diff_view import diff_text
+
+        return diff_text(self)
+
+    def _repr_html_(self) -> str:
+        from explorer.report.diff_view import diff_html
+
+        return diff_html(self)
 
     def __str__(self) -> str:
         lines = [
@@ -56,6 +71,8 @@ def compare(before: Compilation, after: Compilation) -> CompilationDiff:
             name: (before.timings.get(name, 0.0), after.timings.get(name, 0.0))
             for name in dict.fromkeys([*before.timings, *after.timings])
         },
+        before=before,
+        after=after,
     )
 
 

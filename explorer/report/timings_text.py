@@ -13,12 +13,13 @@ from explorer.report.text import table
 from explorer.report.views import Row
 from explorer.report.wording import clean, counted, seconds_text
 
-_METHOD = (
+METHOD = (
     "Wall time, which is not CPU time: work of several threads overlaps in it. The executions took "
     "turns in each round, after their results were found equal to eager's. ± is half the distance "
     "between the quartiles; a difference is called one where the rounds leave less than 5 % doubt "
     "of its sign."
 )
+"""How it was measured."""
 
 
 def report(timings: Timings) -> str:
@@ -30,7 +31,7 @@ def report(timings: Timings) -> str:
         *_listed("What pays", [each.text for each in timings_view.break_evens(timings)]),
         *_tabled("Pieces, by group", _group_rows(timings)),
         *_tabled("Compile time", _compile_rows(timings)),
-        *_listed("Notes", [*timings.notes, _METHOD]),
+        *_listed("Notes", [*timings.notes, METHOD]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -110,7 +111,7 @@ def fragment(timings: Timings) -> str:
     groups = _group_rows(timings)
     parts += [details("Pieces, by group", _html_rows(groups))] if groups else []
     parts.append(details("Compile time", _html_rows(_compile_rows(timings))))
-    parts += [paragraph(note) for note in (*timings.notes, _METHOD)]
+    parts += [paragraph(note) for note in (*timings.notes, METHOD)]
     return f'<div class="explorer-report">{"".join(parts)}</div>'
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from explorer.store.entry import EntryGone, read_entry, read_manifest
 from explorer.store.eviction import (
+    bytes_of,
     evict,
     folders_of,
     remove_idle_locks,
@@ -93,6 +94,17 @@ def findings(root: Path, secret: bytes) -> Iterator[Finding]:
 def total_bytes(root: Path) -> int:
     """Of all entries."""
     return sum(usage.bytes for usage in usages(root / ENTRIES))
+
+
+def entry_count_and_bytes(root: Path, most: int = 5_000) -> tuple[int, int] | None:
+    """How many entries there are and their bytes, for a quick look that changes nothing.
+
+    Args:
+        root: of the store; it need not exist.
+        most: entries that are counted; None is returned where there are more.
+    """
+    folders = folders_of(root / ENTRIES)
+    return None if len(folders) > most else (len(folders), sum(map(bytes_of, folders)))
 
 
 def remove_down_to(limit_bytes: int, root: Path, away: Path) -> Pruned:
