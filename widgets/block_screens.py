@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer import Compilation, ConfigError
+from explorer.diff import compare
 from explorer.report import dedupe_view, diff_view, ranges_view, replay_view, store_view
-from explorer.report.blocks import Block, Notice, Sentence
+from explorer.report.blocks import Block, Choice, Choices, Sentence
 from explorer.report.wording import clean
 from widgets.findings import Findings
 from widgets.history import title_of
@@ -16,6 +17,12 @@ from widgets.looking import Look
 from widgets.screens import Screen
 from widgets.settings_text import parse_sizes
 from widgets.view import View
+
+if TYPE_CHECKING:
+    from widgets.viewer import Viewer
+
+BEFORE, AFTER = "compare_before", "compare_after"
+"""Intents of the choices of two compilations; their value is a number of the history."""
 
 
 class BlockScreen(Screen):
@@ -141,16 +148,16 @@ class DiffScreen(BlockScreen):
 
     name = "Diff"
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
         self.chosen: tuple[int, int] | None = None
-        self.pair: str | None = None
+        self.pair: tuple[str, str] | None = None
 
     def blocks(self, compilation: Compilation, found: Findings) -> Sequence[Block]:
         """What is shown."""
         history = self.viewer.history
         if history is None:
-            return (Notice("info", "There is no history: this compilation stands alone."),)
+            return (Sentence("There is no history: this compilation stands alone."),)
         there = history.compilations()
         if len(there) < 2:
             return (
@@ -160,12 +167,20 @@ class DiffScreen(BlockScreen):
                 ),
             )
         first, second = self._numbers(there, compilation)
-        names = {number: f"#{number}: {title_of(each)}" for number, each in there.items()}
-        return diff_view.history_diff_view(there, first, second, names, piece=self.pair)
+        options = tuple((number, f"#{number}: {title_of(each)}") for number, each in there.items())
+        choices = (
+            Choice(BEFORE, "compare", options, first),
+            Choice(AFTER, "with", options, second),
+        )
+        before, after = there[first], there[second]
+        names = (f"#{first}", f"#{second}")
+        blocks = diff_view.diff_view(before, after, compare(before, after), names, self.pair)
+        return (Choices(choices), *blocks)
 
     def _numbers(
         self, there: Mapping[int, Compilation], compilation: Compilation
     ) -> tuple[int, int]:
+        """The chosen ones, else what is in the picture and the one before it."""
         if self.chosen is not None and set(self.chosen) <= set(there):
             return self.chosen
         numbers = [*there]
@@ -184,21 +199,23 @@ class DiffScreen(BlockScreen):
             raise ConfigError("There is no history: this compilation stands alone.")
         for number in (first, second):
             history.compilation(number)
-        self.chosen = (first, second)
+        self.chosen, self.pair = (first, second), None
         self.show(again=True)
 
     def on_intent(self, name: str, details: Mapping[str, Any]) -> None:
         """Compares another pair of compilations, or of their pieces."""
-        value = details.get("value")
-        if name == diff_view.PIECE:
-            self.pair = str(value)
-            self.show(again=True)
-            return
         compilation, history = self.viewer.compilation, self.viewer.history
-        if name not in (diff_view.BEFORE, diff_view.AFTER) or compilation is None:
+        if compilation is None or history is None:
             return
-        if history is None or not isinstance(value, int):
-            raise ConfigError(f"There is no compilation #{clean(value)}.")
-        first, second = self._numbers(history.compilations(), compilation)
-        chosen = (value, second) if name == diff_view.BEFORE else (first, value)
-        self.compare(*chosen)
+        value = details.get("value")
+        numbers = self._numbers(history.compilations(), compilation)
+        if name in (BEFORE, AFTER):
+            history.compilation(value)
+            assert isinstance(value, int)
+            self.compare(*((value, numbers[1]) if name == BEFORE else (numbers[0], value)))
+        elif name in (diff_view.FIRST, diff_view.SECOND):
+            before, after = (history.compilation(number) for number in numbers)
+            first, second = self.pair or diff_view.default_pair(before, after)
+            letter = str(value)
+            self.pair = (letter, second) if name == diff_view.FIRST else (first, letter)
+            self.show(again=True)

@@ -249,6 +249,12 @@ def _compared_pieces(
     return (Heading("Compare two pieces"), Choices(choices), said, beside)
 
 
+def default_pair(before: Compilation, after: Compilation) -> tuple[str, str]:
+    """Letters of the two unique pieces that ``diff_view`` compares when none are given."""
+    first, second = _chosen(([*before.unique_pieces], [*after.unique_pieces]), None)
+    return first.unique_id, second.unique_id
+
+
 def unique_text(unique: UniquePiece) -> str:
     """``B, 11× of 50 nodes``."""
     nodes = counted(unique.representative.node_count, "node")
@@ -296,6 +302,7 @@ __all__ = [
     "NAMES",
     "SECOND",
     "aligned",
+    "default_pair",
     "diff_html",
     "diff_text",
     "diff_view",

@@ -30,15 +30,22 @@ POLICY = (
 """The page's content security policy."""
 
 
-def page(compilation: Compilation, checks: Sequence[Check] = (), *, shows: str = "") -> str:
+def page(
+    compilation: Compilation,
+    checks: Sequence[Check] = (),
+    *,
+    shows: str = "",
+    more: Sequence[str] = (),
+) -> str:
     """One self-contained page.
 
     Args:
         compilation: what to show.
         checks: comparisons with the model as it is, in order; shown as a table when there are any.
         shows: one sentence about the model.
+        more: sections that stand before the others, as ``markup.section`` makes them.
     """
-    found = sections.sections(compilation, checks)
+    found = [*more, *sections.sections(compilation, checks)]
     name = escaped(compilation.name)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
