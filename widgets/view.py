@@ -26,9 +26,9 @@ def script(*names: str) -> str:
     return "\n".join(_text(f"{each}.js") for each in ("common", *names))
 
 
-def style(name: str) -> str:
-    """The style sheet of a view: the colours that all views share, then its own part."""
-    return "\n".join(_text(f"{each}.css") for each in ("common", name))
+def style(*names: str) -> str:
+    """The style sheet of a view: the colours that all views share, then its own parts."""
+    return "\n".join(_text(f"{each}.css") for each in ("common", *names))
 
 
 def _text(file: str) -> str:

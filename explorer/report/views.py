@@ -20,6 +20,7 @@ from explorer.artifacts import (
     Piece,
     PieceKind,
     UniquePiece,
+    UniquePieces,
 )
 from explorer.guards.listing import all_guards, enforcement_of
 from explorer.guards.places import source_between
@@ -135,12 +136,12 @@ def piece_label(piece: Piece) -> str:
     return piece.unique_id or SPLITTING_MARK
 
 
-def colour_of(compilation: Compilation) -> dict[str, int]:
+def colour_of(compilation: Compilation | UniquePieces) -> dict[str, int]:
     """Unique id -> number of its colour, in order of first appearance."""
     return {unique.unique_id: number for number, unique in enumerate(compilation.unique_pieces)}
 
 
-def strip_cells(compilation: Compilation) -> list[Row]:
+def strip_cells(compilation: Compilation | UniquePieces) -> list[Row]:
     """One cell per piece: ``index label kind colour nodes modules title``.
 
     A splitting piece has no colour.
@@ -166,7 +167,7 @@ def _strip_cell(piece: Piece, colours: Mapping[str, int]) -> Row:
     }
 
 
-def strip_runs(compilation: Compilation) -> tuple[Run, ...]:
+def strip_runs(compilation: Compilation | UniquePieces) -> tuple[Run, ...]:
     """The strip with repeated bodies folded."""
     return fold([piece_label(piece) for piece in compilation.pieces])
 

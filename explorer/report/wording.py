@@ -39,6 +39,13 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
+def label_of(text: object, width: int) -> str:
+    """Clean text of at most ``width`` characters; a very long one is not read to its end."""
+    whole = str(text)
+    read = whole[: 4 * width]
+    return shortened(clean(read) + ("…" if len(read) < len(whole) else ""), width)
+
+
 def seconds_text(seconds: float) -> str:
     """``1.23 s``, ``830 ms``; very short times are ``<1 ms``."""
     if seconds >= 100:
@@ -48,6 +55,15 @@ def seconds_text(seconds: float) -> str:
     if seconds == 0:
         return "0 ms"
     return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "<1 ms"
+
+
+def duration_text(microseconds: float) -> str:
+    """``4.2 µs``, ``412 µs``, ``3.1 ms``, ``1.23 s``."""
+    if microseconds >= 999_500:
+        return seconds_text(microseconds / 1e6)
+    if microseconds >= 999.5:
+        return f"{microseconds / 1e3:.1f} ms"
+    return f"{microseconds:.0f} µs" if microseconds >= 9.95 else f"{microseconds:.1f} µs"
 
 
 def bytes_text(count: int | None) -> str:

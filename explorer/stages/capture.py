@@ -101,7 +101,7 @@ def capture(
         wanted = inferred_dims(function, arguments)
     dims = dynamic_dims(arguments, wanted, request.mark_unbacked_dims)
     fixed = {**request.fixed_dims, **(fixed_dims or {})}
-    named = _with_names(dims)
+    named = with_names(dims)
     live = tuple(each for each in dims if (each.path, each.dim) not in fixed)
     other_sizes = inputs.capture_sizes(leaves, live) | fixed
     if other_sizes:
@@ -174,13 +174,25 @@ def named_dims(
         InputError: the example does not fit the signature.
         ConfigError: a dim or a name that is not there.
     """
+    leaves, dims = wanted_dims(request)
+    return leaves, with_names(dims)
+
+
+def wanted_dims(
+    request: CaptureRequest,
+) -> tuple[list[TensorLeaf], tuple[DynamicDim, ...]]:
+    """The same, where dims to which the user gave no name have none.
+
+    Raises:
+        InputError: see ``named_dims``.
+        ConfigError: see ``named_dims``.
+    """
     function, receiver = dynamo.traced_function(checked_model(request.model))
     leaves, arguments = _leaves(function, receiver, request.args, request.kwargs)
     wanted = request.dynamic_arg_dims
     if wanted is None:
         wanted = inferred_dims(function, arguments)
-    dims = dynamic_dims(arguments, wanted, request.mark_unbacked_dims)
-    return leaves, _with_names(dims)
+    return leaves, dynamic_dims(arguments, wanted, request.mark_unbacked_dims)
 
 
 def _leaves(
@@ -235,7 +247,7 @@ def _plain_function(model: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _with_names(dims: tuple[DynamicDim, ...]) -> tuple[DynamicDim, ...]:
+def with_names(dims: tuple[DynamicDim, ...]) -> tuple[DynamicDim, ...]:
     """Every dim with a name; unnamed ones are called after their input: ``x_0``."""
     taken = {each.name for each in dims if each.name}
     named = []

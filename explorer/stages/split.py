@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ from explorer.stages.graphs import (
 from explorer.torch_private import ops
 
 MODULE_PREFIX = "module:"
-_LONGEST_NAME = 1000
+LONGEST_NAME = 1000
 
 
 class SplittingOpWarning(UserWarning):
@@ -67,8 +67,7 @@ def split(normalised: NormalisedGraph, splitting_ops: tuple[str, ...]) -> SplitG
     """
     graph = normalised.graph
     splitting, notes = find_splitting_nodes(normalised, splitting_ops)
-    segments = _segments(graph, splitting)
-    segments = _move_allocations(segments)
+    segments = _move_allocations(_segments(_placed_nodes(graph), splitting))
     pieces = _build_pieces(normalised, segments, splitting)
     alias = {
         symbol: size.symbol for size in normalised.captured.sizes for symbol in size.torch_symbols
@@ -92,7 +91,7 @@ def find_splitting_nodes(
     found: dict[fx.Node, str] = {}
     notes = []
     for text in splitting_ops:
-        if len(text) > _LONGEST_NAME:
+        if len(text) > LONGEST_NAME:
             raise UnknownSplittingOp(
                 f"A splitting op's name has {len(text)} characters: that is no op."
             )
@@ -248,14 +247,47 @@ def _is_size(node: fx.Node) -> bool:
     return isinstance(example_value(node), torch.SymInt | torch.SymBool | torch.SymFloat)
 
 
-def _segments(graph: fx.Graph, splitting: Mapping[fx.Node, str]) -> list[_Segment]:
+def splitting_piece_counts(
+    normalised: NormalisedGraph, choices: Mapping[str, Collection[fx.Node]]
+) -> dict[str, int]:
+    """How many splitting pieces each choice of nodes would make, if it alone were cut at.
+
+    Args:
+        normalised: the graph of step 2.
+        choices: name of a choice -> the nodes to cut at.
+    """
+    placed = _placed_nodes(normalised.graph)
+    counts = {}
+    for name, nodes in choices.items():
+        segments = _move_allocations(_segments(placed, nodes))
+        counts[name] = sum(segment.kind is PieceKind.SPLITTING for segment in segments)
+    return counts
+
+
+def nodes_by_module(normalised: NormalisedGraph) -> dict[str, list[fx.Node]]:
+    """Module path, containers too -> the nodes traced in it at which a cut has an effect."""
+    found: dict[str, list[fx.Node]] = {}
+    for node in _placed_nodes(normalised.graph):
+        if _can_split(node):
+            for path in _module_prefixes(node):
+                found.setdefault(path, []).append(node)
+    return found
+
+
+def _placed_nodes(graph: fx.Graph) -> list[fx.Node]:
+    """The nodes that belong to one piece; sizes and borders of regions are made in each again."""
+    return [
+        node
+        for node in graph.nodes
+        if node.op not in ("placeholder", "output", "get_attr")
+        and not (_is_recomputed(node) or _is_region_border(node))
+    ]
+
+
+def _segments(placed: Iterable[fx.Node], splitting: Collection[fx.Node]) -> list[_Segment]:
     segments: list[_Segment] = []
     segment_of: dict[fx.Node, _Segment] = {}
-    for node in graph.nodes:
-        if node.op in ("placeholder", "output", "get_attr"):
-            continue
-        if _is_recomputed(node) or _is_region_border(node):
-            continue
+    for node in placed:
         if is_tuple_getitem(node) and node.args[0] in segment_of:
             home = segment_of[node.args[0]]
         else:
@@ -521,4 +553,14 @@ def _crossing(pieces: tuple[Piece, ...]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(indices) for name, indices in found.items()}
 
 
-__all__ = ["SplittingOpWarning", "find_splitting_nodes", "present_ops", "size_symbols", "split"]
+__all__ = [
+    "LONGEST_NAME",
+    "MODULE_PREFIX",
+    "SplittingOpWarning",
+    "find_splitting_nodes",
+    "nodes_by_module",
+    "present_ops",
+    "size_symbols",
+    "split",
+    "splitting_piece_counts",
+]
