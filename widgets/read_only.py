@@ -32,13 +32,13 @@ class ReadOnlyPanel(ipywidgets.VBox):
         """What it shows; None once it is closed."""
         return self.viewer.compilation
 
-    def open(self, tab: str) -> View:
+    def open_tab(self, tab: str) -> View:
         """Opens a view, such as ``Guards``, and returns its widget.
 
         Raises:
             ConfigError: there is no such tab.
         """
-        return self.viewer.open(tab)
+        return self.viewer.open_tab(tab)
 
     def select(self, kind: str, key: Any) -> Selected | None:
         """Selects one thing in every view; ``select("none", None)`` ends that.

@@ -163,7 +163,9 @@ def parse_endpoints(text: str) -> tuple[int, ...]:
     Raises:
         ConfigError: one sentence that quotes what is no size.
     """
-    return tuple(_size(word, "write the last size of each range, as in 8, 64") for word in _words(text))
+    return tuple(
+        _size(word, "write the last size of each range, as in 8, 64") for word in _words(text)
+    )
 
 
 def parse_compile_sizes(text: str) -> tuple[int | str, ...]:
@@ -187,6 +189,15 @@ def parse_max_size(text: str) -> int:
     if len(words) != 1:
         raise ConfigError(f"max holds {len(words)} sizes: {hint}.")
     return _size(words[0], hint)
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """``1 16 64`` as sizes to measure.
+
+    Raises:
+        ConfigError: one sentence that quotes what is no size.
+    """
+    return tuple(_size(word, "write sizes, as in 1 16 64") for word in _words(text))
 
 
 def numbers_text(values: Iterable[int | str]) -> str:

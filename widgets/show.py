@@ -20,7 +20,7 @@ _LEFT = "text-align:left"  # notebooks set numbers and texts to the right
 
 @dataclass(frozen=True, eq=False)
 class StaticView:
-    """What ``show`` returns without ipywidgets; it needs neither a kernel nor a script once it is on a page.
+    """What ``show`` returns without ipywidgets: it needs neither a kernel nor a script.
 
     Attributes:
         compilation: what it shows.

@@ -140,7 +140,7 @@ class Viewer:
             self._draw_strip()
             self._draw_open(again=True)
 
-    def open(self, tab: str) -> View:
+    def open_tab(self, tab: str) -> View:
         """Opens a view and returns its widget.
 
         Raises:
@@ -242,7 +242,7 @@ class Viewer:
     def _on_header(self, _view: View, intent: Intent) -> None:
         with self.shows_errors():
             if intent["intent"] == "open":
-                self.open(str(intent.get("tab")))
+                self.open_tab(str(intent.get("tab")))
             elif intent["intent"] == "export" and self.compilation is not None:
                 found = self.findings[self.compilation]
                 self.header.download(*export(str(intent.get("form")), self.compilation, found))
