@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from explorer.artifacts import RunRecord
+from explorer.artifacts import CapturedGraph, RunRecord
 from explorer.as_it_is import as_it_is
-from explorer.errors import ExplorerError, InputError
-from explorer.example_inputs import copied
-from explorer.model_state import ModelState
+from explorer.errors import ExplorerError
+from explorer.example_inputs import Inputs, size_names
+from explorer.guards.eager import inputs_at_point
 from explorer.probe import inputs_at, sizes_to_compare
 from explorer.report.wording import range_text, shortened, with_short_paths
-from explorer.results import judge, see
+from explorer.results import Seen, judge, seen_or_error
 from explorer.session import Session
 
 
@@ -93,39 +93,73 @@ def compare_with_eager(
     """
     checks = []
     for each in sizes if sizes is not None else sizes_to_compare(session.compilation):
-        checks.append(_check(session, dict(each)))
+        checks.append(run_both(session, dict(each)).check)
         if on_check is not None:
             on_check(checks[-1])
     return tuple(checks)
 
 
-def _check(session: Session, sizes: dict[str, int]) -> Check:
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """What the model as it is and the compiled one showed at one size.
+
+    Attributes:
+        check: what the comparison came to.
+        eager: of the model as it is; its error where it has no result.
+        compiled: the same of the compiled model; None when it was not called.
+        record: of the compiled call; None when it was not called.
+        given: the inputs of both; None when there are none of this size.
+    """
+
+    check: Check
+    eager: Seen | Exception
+    compiled: Seen | Exception | None = None
+    record: RunRecord | None = None
+    given: Inputs | None = None
+
+
+def run_both(session: Session, sizes: Mapping[str, int]) -> SideBySide:
+    """Runs the latest compilation and the model as it is at one size, from equal states.
+
+    Args:
+        session: with the compilation.
+        sizes: size or int argument -> value; what is left out is as in the example.
+    """
     compiled = session.model()
-    model = compiled.compilation.captured.model
+    captured = compiled.compilation.captured
     try:
-        args, kwargs = inputs_at(session, sizes)
-    except InputError as error:
-        return Check(sizes, Outcome.EAGER_FAILS, problem=said(error))
-    (args, kwargs), (other_args, other_kwargs) = copied(args, kwargs), copied(args, kwargs)
-    state = ModelState(model)
-    try:
-        expected = see(as_it_is(model), args, kwargs, state)
-    except Exception as error:  # whatever the user's model raises
-        state.restore()
-        return Check(sizes, Outcome.EAGER_FAILS, problem=said(error))
-    state.restore()
+        inputs = _inputs(session, captured, sizes)
+    except ExplorerError as error:
+        return SideBySide(Check(sizes, Outcome.EAGER_FAILS, problem=said(error)), error)
+    expected = seen_or_error(as_it_is(captured.model), inputs, captured.model)
+    if isinstance(expected, Exception):
+        check = Check(sizes, Outcome.EAGER_FAILS, problem=said(expected))
+        return SideBySide(check, expected, given=inputs)
     with compiled.record() as record:
-        try:
-            given = see(compiled, other_args, other_kwargs, state)
-        except ExplorerError as error:
-            return Check(sizes, Outcome.REFUSED, problem=said(error))
-        except Exception as error:  # eager had a result, so this is a fault
-            return Check(sizes, Outcome.DIFFERENT, problem=said(error))
-        finally:
-            state.restore()
+        found = seen_or_error(compiled, inputs, captured.model)
+    return SideBySide(_judged(sizes, expected, found, record), expected, found, record, inputs)
+
+
+def _judged(
+    sizes: Mapping[str, int], expected: Seen, given: Seen | Exception, record: RunRecord
+) -> Check:
+    if isinstance(given, Exception):  # eager had a result: said on purpose, or a fault
+        outcome = Outcome.REFUSED if isinstance(given, ExplorerError) else Outcome.DIFFERENT
+        return Check(sizes, outcome, problem=said(given))
     found = judge(expected, given)
     outcome = Outcome.EQUAL if found.is_equal else Outcome.DIFFERENT
     return Check(sizes, outcome, found.largest, served_by(record), found.problem)
+
+
+def _inputs(session: Session, captured: CapturedGraph, sizes: Mapping[str, int]) -> Inputs:
+    """Inputs of some sizes, with other values for int arguments where any are named.
+
+    Raises:
+        ExplorerError: there are no such inputs.
+    """
+    if size_names(session.request) >= set(sizes):
+        return inputs_at(session, sizes)
+    return inputs_at_point(captured, sizes)
 
 
 def said(error: Exception) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from explorer.example_inputs import Inputs, copied
 from explorer.model_state import ModelState
 from explorer.stages import inputs
 
@@ -73,6 +76,26 @@ def see(
     return Seen(_kind(output), tensors | state.now())
 
 
+def seen_or_error(
+    run: Callable[..., Any], given: Inputs, model: Callable[..., Any]
+) -> Seen | Exception:
+    """Runs once on a copy of the inputs and puts the model's state back; an error is the result.
+
+    Args:
+        run: the model, or what stands for it.
+        given: positional and keyword arguments; they stay as they are.
+        model: whose state is kept.
+    """
+    args, kwargs = copied(*given)
+    state = ModelState(model)
+    try:
+        return see(run, args, kwargs, state)
+    except Exception as error:  # whatever the user's model raises
+        return error
+    finally:
+        state.restore()
+
+
 def _kind(output: Any) -> str:
     if isinstance(output, bool | int | float | str | None):
         return f"{type(output).__name__} {output!r}"
@@ -104,12 +127,56 @@ def _difference(expected: torch.Tensor, given: torch.Tensor) -> tuple[float | No
             return None, f"has {what} {got} instead of {wanted}"
     if expected.numel() == 0:
         return 0.0, ""
+    wanted, same, apart = _apart(expected, given)
+    largest = float(apart.max())
+    tolerance = TOLERANCES.get(expected.dtype, 0.0)
+    # A number is not close to an infinity, although the tolerance beside one is infinite.
+    allowed = same | (apart.isfinite() & (apart <= tolerance + tolerance * wanted.abs()))
+    count = int((~allowed).sum())
+    return largest, f"differs in {count:,} of {expected.numel():,} elements" if count else ""
+
+
+def _apart(
+    expected: torch.Tensor, given: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What was wanted, where it is the same, how far it is apart; NaN is the same as NaN."""
     wide = torch.complex128 if expected.is_complex() else torch.float64
     wanted, got = expected.to(wide), given.to(wide)
     same = (wanted == got) | (wanted.isnan() & got.isnan())
     apart = (wanted - got).abs().masked_fill(same, 0.0)
-    largest = float(apart.nan_to_num(nan=float("inf")).max())
-    tolerance = TOLERANCES.get(expected.dtype, 0.0)
-    allowed = same | (apart <= tolerance + tolerance * wanted.abs())
-    count = int((~allowed).sum())
-    return largest, f"differs in {count:,} of {expected.numel():,} elements" if count else ""
+    return wanted, same, apart.nan_to_num(nan=math.inf, posinf=math.inf)
+
+
+@dataclass(frozen=True)
+class Farthest:
+    """The element in which two calls differ most.
+
+    Attributes:
+        name: of the tensor.
+        index: of the element; empty for a tensor of no dimension.
+        expected: the element.
+        given: the other one.
+    """
+
+    name: str
+    index: tuple[int, ...]
+    expected: Any
+    given: Any
+
+
+def farthest(expected: Seen, given: Seen) -> Farthest | None:
+    """Where two calls differ most; None where no two elements can be compared, or none differ."""
+    found: Farthest | None = None
+    most = 0.0
+    for name, wanted in expected.tensors.items():
+        got = given.tensors.get(name)
+        if got is None or _difference(wanted, got)[0] is None or wanted.numel() == 0:
+            continue
+        apart = _apart(wanted, got)[2]
+        here = float(apart.max())
+        if here > most:
+            place = int(apart.argmax())
+            index = tuple(int(each) for each in np.unravel_index(place, tuple(wanted.shape)))
+            found = Farthest(name, index, wanted[index].item(), got[index].item())
+            most = here
+    return found

@@ -11,10 +11,8 @@ from explorer.artifacts import CapturedGraph
 from explorer.artifacts.diagnosed import Answer, AnswerKind
 from explorer.as_it_is import as_it_is
 from explorer.errors import ExplorerError
-from explorer.example_inputs import copied
 from explorer.guards.eager import inputs_at_point, random_state_kept
-from explorer.model_state import ModelState
-from explorer.results import Judgement, Seen, judge, see
+from explorer.results import Judgement, Seen, judge, seen_or_error
 from explorer.stages.graphs import module_of
 
 LARGEST_ANSWERED_SIZE = 8192
@@ -28,12 +26,24 @@ def answer_of_graph(captured: CapturedGraph, sizes: Mapping[str, int]) -> Answer
         captured: the graph.
         sizes: name of a size or of an int argument -> value.
     """
+    run = unchecked(captured)
+    if run is None:
+        return Answer(sizes, AnswerKind.NOT_KNOWN, "the graph runs no operation")
+    return answer_of(captured, run, sizes)
+
+
+def unchecked(captured: CapturedGraph) -> Callable[..., Any] | None:
+    """Runs the captured graph, uncompiled, whatever the call has; None when it runs no operation.
+
+    Args:
+        captured: the graph.
+    """
     raw = captured.raw
     if raw.is_empty:
-        return Answer(sizes, AnswerKind.NOT_KNOWN, "the graph runs no operation")
+        return None
     bound = raw.bind(module_of(captured.graph).forward)
     first = () if raw.receiver is None else (raw.receiver,)
-    return answer_of(captured, lambda *args, **kwargs: bound(*first, *args, **kwargs), sizes)
+    return lambda *args, **kwargs: bound(*first, *args, **kwargs)
 
 
 def answer_of(captured: CapturedGraph, run: Callable[..., Any], sizes: Mapping[str, int]) -> Answer:
@@ -80,14 +90,12 @@ class EagerResult:
                 self._inputs = inputs_at_point(self._captured, self.sizes)
         except ExplorerError as error:
             return Answer(self.sizes, AnswerKind.NOT_KNOWN, str(error))
-        state = ModelState(self._captured.model)
-        try:
-            with random_state_kept():
-                self._seen = see(as_it_is(self._captured.model), *copied(*self._inputs), state)
-        except Exception as error:  # whatever the user's model raises
-            return Answer(self.sizes, AnswerKind.EAGER_FAILS, said(error))
-        finally:
-            state.restore()
+        model = self._captured.model
+        with random_state_kept():
+            seen = seen_or_error(as_it_is(model), self._inputs, model)
+        if isinstance(seen, Exception):
+            return Answer(self.sizes, AnswerKind.EAGER_FAILS, said(seen))
+        self._seen = seen
         return None
 
     def beside(self, run: Callable[..., Any]) -> Answer:
@@ -99,14 +107,10 @@ class EagerResult:
         if self._without is not None:
             return self._without
         assert self._seen is not None
-        state = ModelState(self._captured.model)
-        try:
-            with random_state_kept():
-                given = see(run, *copied(*self._inputs), state)
-        except Exception as error:  # the model has a result, so this one is wrong
-            return Answer(self.sizes, AnswerKind.RAISES, said(error))
-        finally:
-            state.restore()
+        with random_state_kept():
+            given = seen_or_error(run, self._inputs, self._captured.model)
+        if isinstance(given, Exception):  # the model has a result, so this one is wrong
+            return Answer(self.sizes, AnswerKind.RAISES, said(given))
         found = judge(self._seen, given)
         kind = AnswerKind.SAME if found.is_equal else AnswerKind.WRONG
         return Answer(self.sizes, kind, found.problem, _largest(found))

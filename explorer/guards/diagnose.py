@@ -66,7 +66,7 @@ def _head(diagnosis: Diagnosis) -> list[str]:
     ranges = ", ".join(f"{name} = {a}-{b}" for name, (a, b) in audit.domain.items())
     first = f"{ranges}: {audit.status.value}, {audit.coverage}"
     lines = wrapped(first if ranges else "Nothing is dynamic: there is only the example", indent="")
-    lines += _row("right for", _right_text(audit))
+    lines += _row("right for", right_text(audit))
     lines += _wrong_rows(diagnosis)
     fails = sum(each.failing_points for each in audit.groups)
     if fails:
@@ -78,16 +78,21 @@ def _head(diagnosis: Diagnosis) -> list[str]:
     lines += [line for why in audit.unknown for line in _row("not known", why)]
     lines += [line for note in audit.notes for line in _row("note", note)]
     if diagnosis.findings:
-        words = _POLICY_TEXTS[diagnosis.policy]
-        lines += _row("policy", _EVALUATED if diagnosis.evaluates_guards else words)
+        lines += _row("policy", policy_text(diagnosis))
     return lines
+
+
+def policy_text(diagnosis: Diagnosis) -> str:
+    """What a call gets that the graph is not right for."""
+    return _EVALUATED if diagnosis.evaluates_guards else _POLICY_TEXTS[diagnosis.policy]
 
 
 def _row(name: str, text: str) -> list[str]:
     return wrapped(f"{name:<11}  {text}", hanging=_HEAD_INDENT)
 
 
-def _right_text(audit: GuardAudit) -> str:
+def right_text(audit: GuardAudit) -> str:
+    """The sizes that the graph is right for, and how many they are."""
     if audit.status is AuditStatus.UNKNOWN:
         return "no size that is known: not every condition could be evaluated"
     if audit.valid is None:
@@ -101,17 +106,24 @@ def _right_text(audit: GuardAudit) -> str:
 
 
 def _wrong_rows(diagnosis: Diagnosis) -> list[str]:
-    """The sizes that are not covered, those that the author allows apart."""
+    return [line for name, text in wrong_texts(diagnosis).items() for line in _row(name, text)]
+
+
+def wrong_texts(diagnosis: Diagnosis) -> dict[str, str]:
+    """The sizes that are not covered, those that the author allows apart; empty when all are.
+
+    The first key is ``wrong at`` where every run there gave another result, else ``not covered``.
+    """
     open_ones = [each for each in diagnosis.findings if not each.is_allowed and each.points]
-    lines = []
+    found = {}
     if open_ones:
         answers = {answer.kind for each in open_ones for answer in each.answers}
         is_plain = bool(answers) and answers <= {AnswerKind.WRONG, AnswerKind.RAISES}
-        lines += _row("wrong at" if is_plain else "not covered", _where(diagnosis, open_ones))
+        found["wrong at" if is_plain else "not covered"] = _where(diagnosis, open_ones)
     allowed = [each for each in diagnosis.findings if each.is_allowed and each.points]
     if allowed:
-        lines += _row("allowed", _where(diagnosis, allowed))
-    return lines
+        found["allowed"] = _where(diagnosis, allowed)
+    return found
 
 
 def _where(diagnosis: Diagnosis, findings: Sequence[Finding]) -> str:
@@ -128,22 +140,26 @@ def _where(diagnosis: Diagnosis, findings: Sequence[Finding]) -> str:
 
 
 def _beside(diagnosis: Diagnosis) -> list[str]:
-    audit, lines = diagnosis.audit, []
+    return [line for text in beside_sentences(diagnosis) for line in wrapped(text)]
+
+
+def beside_sentences(diagnosis: Diagnosis) -> list[str]:
+    """What is not the author's doing, what became a constant, what was compared."""
+    audit, texts = diagnosis.audit, []
     said = {v.index for finding in diagnosis.findings for v in finding.violations}
     for index, guard in enumerate(audit.guards):
         if guard.origin is GuardOrigin.ZERO_ONE and index not in said and audit.domain:
-            lines += wrapped(_zero_one_text(audit, guard.text, guard.operators))
-    for each in diagnosis.specializations:
-        lines += wrapped(_specialization_text(each))
-    lines += [line for each in diagnosis.traps for line in wrapped(f"Trap: {each}")]
-    lines += _groups(audit)
-    lines += _checked(diagnosis)
-    lines += _second_look(audit)
+            texts.append(_zero_one_text(audit, guard.text, guard.operators))
+    texts += [specialization_text(each) for each in diagnosis.specializations]
+    texts += [f"Trap: {each}" for each in diagnosis.traps]
+    texts += _groups(audit)
+    texts.append(_checked(diagnosis))
+    texts += _second_look(audit)
     for each in diagnosis.mismatches:
-        lines += wrapped(f"MISMATCH where the conditions hold: {answer_text(each)}.")
+        texts.append(f"MISMATCH where the conditions hold: {answer_text(each)}.")
     for token in diagnosis.unmatched:
-        lines += wrapped(f"Allowed, but nothing of that name was found: {token}")
-    return lines
+        texts.append(f"Allowed, but nothing of that name was found: {token}")
+    return texts
 
 
 def _second_look(audit: GuardAudit) -> list[str]:
@@ -160,13 +176,14 @@ def _second_look(audit: GuardAudit) -> list[str]:
     if replay.laxer_points:
         sizes = f" ({intervals_text(replay.laxer)})" if replay.laxer else ""
         parts.append(f"alike at {counted(replay.laxer_points, 'point')} that they rule out{sizes}")
-    return wrapped(
+    return [
         f"A second look: the questions of the trace would be answered {', and '.join(parts)}. "
         "It changes nothing above."
-    )
+    ]
 
 
-def _specialization_text(each: Specialization) -> str:
+def specialization_text(each: Specialization) -> str:
+    """An input that became a constant or tied to another one."""
     at = f" at {place_text(each.location)}" if each.location else ""
     if each.reason is SpecializationReason.UNIFIED:
         return (
@@ -179,12 +196,12 @@ def _specialization_text(each: Specialization) -> str:
     return text
 
 
-def _checked(diagnosis: Diagnosis) -> list[str]:
+def _checked(diagnosis: Diagnosis) -> str:
     if not diagnosis.checked and not diagnosis.mismatches:
-        return wrapped("The graph was not compared with eager where it is right.")
+        return "The graph was not compared with eager where it is right."
     points = points_text(diagnosis.checked) if diagnosis.checked else ""
     count = len(diagnosis.checked) + len(diagnosis.mismatches)
-    return wrapped(
+    return (
         f"Compared with eager where the conditions hold: {counted(count, 'point')}"
         f"{f' ({points})' if points else ''}, "
         f"{counted(len(diagnosis.mismatches), 'mismatch', 'mismatches')}."
@@ -205,11 +222,11 @@ def _zero_one_text(audit: GuardAudit, text: str, operators: Sequence[str]) -> st
 
 def _groups(audit: GuardAudit) -> list[str]:
     """How sure it is what eager does at the sizes that are not covered."""
-    lines = []
+    texts = []
     for group in audit.groups:
         if group.eager is EagerOutcome.NOT_KNOWN:
             why = group.probes[0].problem if group.probes else "nothing was run"
-            lines += wrapped(f"Whether eager works at {_group_points(group)} is not known: {why}.")
+            texts.append(f"Whether eager works at {_group_points(group)} is not known: {why}.")
     presumed = [
         each
         for each in audit.groups
@@ -218,11 +235,11 @@ def _groups(audit: GuardAudit) -> list[str]:
     if presumed:
         runs = sum(len(each.probes) for each in audit.groups)
         count = counted(sum(each.points for each in audit.groups), "point")
-        lines += wrapped(
+        texts.append(
             f"Eager was run at {runs:,} of the {count} that do not fulfil every condition; the "
             "others are presumed to behave as those at which the same conditions do not hold."
         )
-    return lines
+    return texts
 
 
 def _group_points(group: SignatureGroup) -> str:

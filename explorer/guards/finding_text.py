@@ -18,13 +18,19 @@ _WRONG = (AnswerKind.WRONG, AnswerKind.RAISES)
 
 def finding_lines(diagnosis: Diagnosis, finding: Finding) -> list[str]:
     """The line, what is frozen, what the graph returns, how many sizes that is."""
+    sentences = finding_sentences(diagnosis, finding)
+    return [*_title(finding), *(line for text in sentences for line in wrapped(text))]
+
+
+def finding_sentences(diagnosis: Diagnosis, finding: Finding) -> list[str]:
+    """What is frozen, what the graph returns, how many sizes that is: paragraphs without titles."""
     texts = [
         _what_happened(diagnosis, finding),
         _what_it_returns(diagnosis, finding),
         _affected(diagnosis.audit, finding),
         _hidden(finding),
     ]
-    return [*_title(finding), *(line for text in texts if text for line in wrapped(text))]
+    return [text for text in texts if text]
 
 
 def _title(finding: Finding) -> list[str]:

@@ -23,6 +23,7 @@ from explorer.artifacts import (
 from explorer.config import CompilationConfig
 from explorer.errors import ExplorerError, SpecializedDim
 from explorer.guards.conditions import Conditions
+from explorer.guards.domain import Dimension, known_dimensions
 from explorer.intermediate_tensors import IntermediateTensors
 from explorer.stages.capture import CaptureRequest, capture, checked_model, named_dims
 from explorer.stages.inputs import items_in
@@ -132,6 +133,14 @@ def fixed_sizes(captured: CapturedGraph) -> dict[str, int]:
         for each in dims
         if (each.path, each.dim) in request.fixed_dims
     }
+
+
+def dimensions_of(captured: CapturedGraph) -> tuple[Dimension, ...]:
+    """What calls may vary: the sizes and ints of a graph, and the sizes that it has fixed."""
+    known = known_dimensions(captured)
+    names = {each.name for each in known}
+    fixed = {k: v for k, v in fixed_sizes(captured).items() if k not in names}
+    return (*known, *(Dimension(name, (), True, size) for name, size in fixed.items()))
 
 
 def plain_values(request: CaptureRequest) -> tuple[tuple[str, Any], ...]:

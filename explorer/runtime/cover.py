@@ -12,11 +12,12 @@ from explorer.artifacts.covered import Coverage, CoveredRegion, UncoveredPoint
 from explorer.config import CompilationConfig
 from explorer.errors import CaptureError, InputError
 from explorer.guards.conditions import Conditions
-from explorer.guards.domain import Dimension, known_dimensions, resolve_domain
+from explorer.guards.domain import resolve_domain
 from explorer.guards.eager import EagerRuns, inputs_at_point
 from explorer.guards.judge import pairs
 from explorer.guards.regions import Points, choose_points
 from explorer.guards.variants import (
+    dimensions_of,
     fixed_sizes,
     plain_values,
     region_mask,
@@ -24,7 +25,6 @@ from explorer.guards.variants import (
     sizes_of_call,
 )
 from explorer.progress import CancelToken, Progress, ProgressCallback
-from explorer.runtime.runner import Runner
 from explorer.runtime.variants import Variants
 from explorer.size_range import SizeRange
 
@@ -91,7 +91,7 @@ class _Search:
         self._variants = variants
         first = variants.runners[0].captured
         self._first = first
-        ranges = resolve_domain(_dimensions(variants.runners[0]), config, domain)
+        ranges = resolve_domain(dimensions_of(variants.runners[0].captured), config, domain)
         self._domain = {each.name: (r.start, r.end) for each, r in ranges.items()}
         self._sizes = [each.name for each in ranges if each.is_size]
         self.points: Points = choose_points(Conditions.of(first), ranges)
@@ -216,11 +216,3 @@ class _Search:
             return ()
         (values,) = self.points.flat.values()
         return pairs(values[mask])
-
-
-def _dimensions(runner: Runner) -> tuple[Dimension, ...]:
-    """What may vary: the sizes and ints of the first graph, and dims that it has fixed."""
-    known = known_dimensions(runner.captured)
-    names = {each.name for each in known}
-    fixed = {k: v for k, v in fixed_sizes(runner.captured).items() if k not in names}
-    return (*known, *(Dimension(name, (), True, size) for name, size in fixed.items()))
