@@ -21,14 +21,14 @@ IntentHandler: TypeAlias = Callable[["View", Intent], None]
 _STATIC = Path(__file__).parent / "static"
 
 
-def script(name: str) -> str:
-    """The module of a view: what all views share, then its own part."""
-    return "\n".join(_text(f"{each}.js") for each in ("common", name))
+def script(*names: str) -> str:
+    """The module of a view: what all views share, then its own parts, the last one exporting."""
+    return "\n".join(_text(f"{each}.js") for each in ("common", *names))
 
 
-def style(name: str) -> str:
-    """The style sheet of a view: the colours that all views share, then its own part."""
-    return "\n".join(_text(f"{each}.css") for each in ("common", name))
+def style(*names: str) -> str:
+    """The style sheet of a view: the colours that all views share, then its own parts."""
+    return "\n".join(_text(f"{each}.css") for each in ("common", *names))
 
 
 def _text(file: str) -> str:
