@@ -23,7 +23,7 @@ function nodeDetails(tree, node, act) {
   const kind = tree.nodes.kind[node], [short, canonical] = tree.text(node, "op");
   const place = tree.text(node, "place"), piece = pieceHolding(tree, node), own = tree.nodes.piece[node];
   const name = kind === "output" ? "output" : tree.nodes.name[node];
-  const where = place[2] && h("button", { class: "link", title: place[0], onclick: () => act.line(place) }, place[2]);
+  const where = place[2] && h("button", { class: "link", title: place[0], onclick: () => act.line(place) }, place[2].split("/").at(-1));
   return [
     h("h3", {}, h("span", { class: "name", title: name }, name)),
     h("dl", {},
@@ -74,7 +74,7 @@ function boxDetails(tree, box, act) {
       fact("module", codeOrNothing(path)),
       fact("holds", box.type === "rest" || tree.isPiece(box) ? note : counted(box.end - box.start, "node")),
       fact("piece", index != null && pieceButton(tree, index, act)),
-      fact("reads", reads.length && `${reads.join(", ")} (from afar)`),
+      fact("reads", reads.length > 0 && `${reads.join(", ")} (from afar)`),
     ),
   ];
 }

@@ -70,8 +70,8 @@ function routeIn(parent, from, to) {
 
 function arrange(box, tree, sizeOf) {
   if (!box.children) {
-    Object.assign(box, sizeOf(box)); // width, height, lead
-    box.anchor = box.lead + (box.width - box.lead) / 2;
+    Object.assign(box, sizeOf(box)); // width, height
+    box.anchor = box.inX = box.outX = box.width / 2;
     return;
   }
   for (const child of box.children) arrange(child, tree, sizeOf);
@@ -118,7 +118,13 @@ class Rows {
     this.last = rank.reduce((most, each) => Math.max(most, each), 0);
     this.left = [], this.right = [], this.height = [], this.above = [], this.below = [], this.row = [];
     this.rows = Array.from({ length: this.last + 3 }, () => []);
-    box.children.forEach((child, at) => this.add(rank[at] + 1, child.anchor, child.width - child.anchor, child.height));
+    this.children = box.children;
+    this.isSequence = box.isSequence;
+    // A long row of open boxes, each left of where it was entered, would run off to one side.
+    this.usesDoors = box.children.filter((child) => child.children).length <= 6;
+    for (const [at, child] of box.children.entries()) {
+      this.add(rank[at] + 1, child.width / 2, child.width / 2, child.height);
+    }
     this.lanes = 20 * box.children.length + 2000; // beyond, an edge runs straight through
   }
 
@@ -155,14 +161,14 @@ class Rows {
 
   // Four sweeps, down and up in turn: each row by the mean place of the row just sorted.
   sort() {
-    const place = new Float64Array(this.left.length);
+    const place = new Float64Array(this.left.length), centre = new Float64Array(this.left.length);
     for (const row of this.rows) row.forEach((item, at) => (place[item] = at - (row.length - 1) / 2));
     for (let sweep = 0; sweep < 4; sweep++) {
       const beside = sweep % 2 ? this.below : this.above;
       this.sweep(sweep % 2, (row) => {
         if (row.length < 2) return;
-        const centre = new Map(row.map((item) => [item, mean(beside[item], place) ?? place[item]]));
-        row.sort((a, b) => centre.get(a) - centre.get(b));
+        for (const item of row) centre[item] = mean(beside[item], place) ?? place[item];
+        row.sort((a, b) => centre[a] - centre[b]);
         row.forEach((item, at) => (place[item] = at - (row.length - 1) / 2));
       });
     }
@@ -176,12 +182,35 @@ class Rows {
   place() {
     this.x = new Float64Array(this.left.length);
     for (let sweep = 0; sweep < 6; sweep++) {
-      const beside = sweep % 2 ? this.below : this.above;
-      this.sweep(sweep % 2, (row) => {
-        const wanted = row.map((item) => mean(beside[item], this.x) ?? this.x[item]);
-        this.pack(row, wanted);
+      const isUp = sweep % 2 === 1;
+      this.sweep(isUp, (row) => {
+        const wanted = row.map((item) => this.wanted(item, isUp));
+        if (row.length === 1) this.x[row[0]] = wanted[0];
+        else this.pack(row, wanted);
       });
     }
+  }
+
+  // Where an item would stand for straight edges. A child cares for children, and for passing edges
+  // only where there are no others; where an open box is met counts, not its middle.
+  wanted(item, isUp) {
+    const beside = isUp ? this.below[item] : this.above[item], count = this.children.length;
+    const isChild = item < count;
+    if (this.isSequence && isChild && this.children[item].type !== "node") return 0;
+    const hasChild = isChild && beside.some((each) => each < count);
+    let sum = 0, met = 0;
+    for (const each of beside) {
+      if (hasChild && each >= count) continue;
+      sum += this.x[each] + (each < count ? this.door(each, !isUp) : 0);
+      met++;
+    }
+    return met ? sum / met - (isChild ? this.door(item, isUp) : 0) : this.x[item];
+  }
+
+  door(at, isBelow) {
+    if (!this.usesDoors) return 0;
+    const child = this.children[at];
+    return (isBelow ? child.outX : child.inX) - child.anchor;
   }
 
   // The places nearest to the wanted ones that keep order and distance (pooling of neighbours).
@@ -192,18 +221,21 @@ class Rows {
       const gap = this.height[a] && this.height[b] ? SIDE_GAP : LANE_GAP;
       offset[at] = offset[at - 1] + this.right[a] + gap + this.left[b];
     }
-    const sums = [], counts = [];
+    const sums = [], weights = [], counts = [];
     for (let at = 0; at < row.length; at++) {
-      sums.push(wanted[at] - offset[at]);
+      const weight = row[at] < this.children.length ? 6 : 1; // lanes give way
+      sums.push((wanted[at] - offset[at]) * weight);
+      weights.push(weight);
       counts.push(1);
-      for (let last = sums.length - 1; last > 0 && sums[last - 1] / counts[last - 1] > sums[last] / counts[last]; last--) {
+      for (let last = sums.length - 1; last > 0 && sums[last - 1] / weights[last - 1] > sums[last] / weights[last]; last--) {
         sums[last - 1] += sums.pop();
+        weights[last - 1] += weights.pop();
         counts[last - 1] += counts.pop();
       }
     }
     let at = 0;
     for (let pool = 0; pool < sums.length; pool++) {
-      for (let each = 0; each < counts[pool]; each++, at++) this.x[row[at]] = sums[pool] / counts[pool] + offset[at];
+      for (let each = 0; each < counts[pool]; each++, at++) this.x[row[at]] = sums[pool] / weights[pool] + offset[at];
     }
   }
 
@@ -227,16 +259,21 @@ class Rows {
     box.width = Math.max(own, box.least);
     const shift = FRAME_PAD - low + (box.width - own) / 2;
     box.height = y;
-    box.lead = 0;
     box.anchor = box.width / 2;
     box.children.forEach((child, at) => {
       const row = this.row[at];
       Object.assign(child, { dx: this.x[at] + shift - child.anchor, dy: tops[row], rowTop: tops[row], rowBottom: bottoms[row] });
     });
+    const doors = { in: [], out: [] };
     for (const route of routes) {
       route.lanes = route.lanes.map((lane) => [this.x[lane] + shift, tops[this.row[lane]], bottoms[this.row[lane]]]);
-      route.doorX = route.door == null ? null : this.x[route.door] + shift;
+      if (route.door == null) continue;
+      route.doorX = this.x[route.door] + shift;
+      doors[route.from ? "out" : "in"].push(route.doorX);
     }
+    const middle = (all) => (all.length ? all.reduce((sum, each) => sum + each, 0) / all.length : box.anchor);
+    box.inX = middle(doors.in);
+    box.outX = middle(doors.out);
   }
 }
 

@@ -1,6 +1,6 @@
 // Moves of the graph: what of the scene the window shows, and the hands that change it.
 
-const ZOOM_LEAST = 0.04, ZOOM_MOST = 3, ARROW_STEP = 60, MARGIN = 60;
+const ZOOM_LEAST = 0.002, ZOOM_MOST = 3, ARROW_STEP = 60, MARGIN = 60;
 
 // A point of the scene (a, b) is at (x + zoom * a, y + zoom * b) of the window.
 class Camera {
@@ -24,7 +24,7 @@ class Camera {
     this.zoom = all > 0.7 ? all : Math.max(wide, 0.6);
     this.x = (this.width - scene.width * this.zoom) / 2;
     this.y = 14;
-    if (scene.width * this.zoom > this.width - 20) this.x = this.width / 2 - scene.root.anchor * this.zoom;
+    if (scene.width * this.zoom > this.width - 20) this.x = this.width / 2 - middleOf(scene.root) * this.zoom;
   }
 
   toAll(scene) {
@@ -44,7 +44,8 @@ class Camera {
   // A box comes to the middle, at a zoom at which it can be read.
   centre(box) {
     this.zoom = Math.max(this.zoom, 0.75);
-    this.x = this.width / 2 - (box.x + box.anchor) * this.zoom;
+    const isWide = box.width * this.zoom > this.width;
+    this.x = this.width / 2 - (isWide ? middleOf(box) : box.x + box.anchor) * this.zoom;
     const tall = box.height * this.zoom > this.height - 40;
     this.y = tall ? 20 - box.y * this.zoom : this.height / 2 - (box.y + box.height / 2) * this.zoom;
   }
@@ -67,6 +68,12 @@ class Camera {
     const screenX = event.clientX - box.left, screenY = event.clientY - box.top;
     return { screenX, screenY, x: (screenX - this.x) / this.zoom, y: (screenY - this.y) / this.zoom };
   }
+}
+
+// Where the first thing in a box is: the middle of a wide one may be empty.
+function middleOf(box) {
+  while (box.children?.length) box = box.children[0];
+  return box.x + box.anchor;
 }
 
 // Drag, pinch, wheel and click on the canvas. pane has camera, canvas, click(point, event), moved().
@@ -204,7 +211,7 @@ class Minimap {
     }
     context.globalAlpha = 1;
     context.fillStyle = theme.accent;
-    for (const box of marked) context.fillRect(0, Math.max(box.y * down - 1, 0), width, 2.5);
+    for (const box of marked) context.fillRect(width - 9, Math.max(box.y * down - 1, 0), 9, 2);
     const top = (-camera.y / camera.zoom) * down, high = (camera.height / camera.zoom) * down;
     context.strokeStyle = theme.accent;
     context.lineWidth = 1.5;

@@ -2,6 +2,8 @@
 
 const NODE_HEIGHT = 38, GROUP_HEIGHT = 40, CHARACTER = 6.7, SMALL_CHARACTER = 6.1;
 const READABLE = 0.42; // at a smaller zoom text is left out, and only frames keep their names
+const TINY = 0.06;      // at a smaller one edges are left out, and boxes are drawn as a sample
+const MOST_TINY = 1500;
 const BUCKET = 400;    // pixels of height that one entry of the index covers
 
 // What stands on a box: {head, rest, note, reads}.
@@ -53,16 +55,18 @@ function counted(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// Width, height, and lead: what its references take on its left.
-function sizeOfBox(tree, box) {
-  const words = (box.words = wordsOf(tree, box));
+// Width and height. What a box reads from afar stands in it, as a small reference.
+function sizeOfBox(tree, box, overlay) {
+  const words = (box.words = tree.words(box));
   const isNode = box.type === "node";
   const most = tree.isPiece(box) ? 340 : 250;
   const first = (words.head.length + (words.rest ? words.rest.length + 1 : 0)) * CHARACTER + (isNode ? 0 : 16);
-  const width = Math.min(Math.max(first, words.note.length * SMALL_CHARACTER, 60) + 22, most);
-  if (box.children) return { width: Math.min(first + words.note.length * SMALL_CHARACTER + 60, 420) };
-  const lead = words.reads.length ? Math.min(readsText(words.reads).length * 5.9 + 18, 170) + 10 : 0;
-  return { width: width + lead, height: isNode ? NODE_HEIGHT : GROUP_HEIGHT, lead };
+  const measured = overlay?.get(tree.overlayKey(box))?.text ?? "";
+  const extra = measured ? measured.length * SMALL_CHARACTER + 14 : 0;
+  if (box.children) return { width: Math.min(first + words.note.length * SMALL_CHARACTER + extra + 60, 440) };
+  const reads = words.reads.length ? readsText(words.reads).length * 5.8 + 10 : 0;
+  const width = Math.min(Math.max(first + extra, words.note.length * SMALL_CHARACTER, reads, 60) + 22, most + extra);
+  return { width, height: (isNode ? NODE_HEIGHT : GROUP_HEIGHT) + (reads ? 20 : 0) };
 }
 
 // ---------------------------------------------------------------------------------------- the index
@@ -252,23 +256,25 @@ function eachCurve(points, curve) {
 // --------------------------------------------------------------------------------------- the picture
 
 // Draws what is in the window. marks says how a box is marked: {cursor, isSelected, hits, isLit}.
-// Returns {nodes, edges}: what was drawn, and headers: where the names of frames are now.
+// Returns how many nodes and edges were drawn, the leaves in sight, and headers: where names are now.
 function drawScene(pen, scene, tree, { width, height, ratio, view, theme, marks, overlay }) {
   pen.begin(width, height, theme, ratio, view);
   const top = -view.y / view.zoom, bottom = (height - view.y) / view.zoom;
   const left = -view.x / view.zoom, right = (width - view.x) / view.zoom;
   const isIn = (box) => box.y <= bottom && box.y + box.height >= top && box.x <= right && box.x + box.width >= left;
   const frames = scene.index.frames.filter((box) => box.y <= bottom && box.y + box.height >= top);
+  const isTiny = view.zoom < TINY;
   const brush = { pen, tree, theme, view, marks, overlay, top, left, right };
   for (const box of frames) drawFrame(brush, box);
   const links = scene.index.linksBetween(top, bottom);
   const strong = links.filter((link) => marks.isStrong(link)); // in front of the others
-  for (const link of links) drawLink(brush, link, false);
+  if (!isTiny) for (const link of links) drawLink(brush, link, false);
   for (const link of strong) drawLink(brush, link, true);
   const leaves = scene.index.leavesBetween(top, bottom).filter(isIn);
-  for (const box of leaves) drawBox(brush, box);
+  const step = isTiny ? Math.ceil(leaves.length / MOST_TINY) : 1;
+  for (let at = 0; at < leaves.length; at += step) drawBox(brush, leaves[at]);
   const headers = frames.map((box) => drawHeader(brush, box)).filter(Boolean);
-  return { nodes: leaves.length, edges: links.length, headers, leaves, frames };
+  return { nodes: Math.ceil(leaves.length / step), edges: isTiny ? strong.length : links.length, headers, leaves };
 }
 
 function drawLink({ pen, theme, view }, link, isStrong) {
@@ -298,34 +304,44 @@ function drawFrame({ pen, tree, theme, view, marks }, box) {
   if (piece.colour != null) pen.box(box.left, box.y, 5, box.height, { fill: colour, radius: 2 });
 }
 
-// The name of a frame stays in the window as long as the frame does, and readable at any zoom.
+// The name of a frame stays in the window as long as the frame does, below those of the frames
+// around it; names of pieces are readable at any zoom.
 function drawHeader({ pen, tree, theme, view, overlay, top, left, right }, box) {
-  const scale = Math.max(1, 0.85 / view.zoom), size = FRAME_HEAD * scale;
-  if (box.height < size && scale > 1) return null;
-  if (!tree.isPiece(box) && scale > 2.4) return null;
-  const y = Math.min(Math.max(box.y, top), box.y + box.height - size);
+  const isPiece = tree.isPiece(box);
+  box.headIsStuck = false;
+  if (!isPiece && view.zoom < READABLE) return null;
+  const scale = isPiece ? Math.max(1, 0.85 / view.zoom) : 1, size = FRAME_HEAD * scale;
+  if (box.height < size) return null;
+  const limit = box.parent.headIsStuck ? box.parent.headBottom : top;
+  const lowest = box.y + box.height - size;
+  if (lowest < limit && box.parent.headIsStuck) return null;
+  const y = Math.min(Math.max(box.y, limit), lowest);
+  box.headIsStuck = y > box.y;
+  box.headBottom = y + size;
   const x = Math.max(box.left, Math.min(left, box.right - 120 * scale)) + 12 * scale;
   const wide = Math.min(box.right, right) - x - 8 * scale;
   if (wide < 30 * scale) return null;
   const font = (weight, pixels) => `${weight} ${pixels * scale}px ${theme.mono}`;
   const { head, rest, note } = box.words, base = y + 17 * scale;
-  const piece = tree.isPiece(box) ? tree.pieces[tree.spans.key[box.span]] : null;
+  const piece = isPiece ? tree.pieces[tree.spans.key[box.span]] : null;
   const mark = box.type === "body" ? "" : "▾ ";
-  if (y > box.y || piece?.colour === null) pen.box(x - 6 * scale, y + 2 * scale, Math.min(wide, (head.length + rest.length + note.length + 8) * 6.6 * scale), size - 4 * scale, { fill: theme.paper, alpha: 0.92 });
+  const letters = head.length + rest.length + note.length + 10;
+  const shade = { fill: theme.paper, alpha: 0.92 };
+  if (box.headIsStuck || piece?.colour === null) pen.box(x - 6 * scale, y + 2 * scale, Math.min(wide, letters * 6.6 * scale), size - 4 * scale, shade);
   let used = pen.text(x, base, mark + head, { fill: theme.ink, font: font(600, 12), most: wide });
   const add = (text, fill, pixels) => {
     const room = wide - used - 10 * scale;
     if (!text || room < 40 * scale) return;
     used += 10 * scale + pen.text(x + used + 10 * scale, base, text, { fill, font: font(400, pixels), most: room });
   };
-  if (piece) add(overlay.get(String(tree.spans.key[box.span]))?.text, theme.accentText, 11.5);
+  if (piece) add(overlay.get(tree.overlayKey(box))?.text, theme.accentText, 11.5);
   add(rest, theme.ink, 11.5);
   add(note, theme.quiet, 10.5);
   return { box, x: box.left, y, width: box.right - box.left, height: size };
 }
 
 function drawBox({ pen, tree, theme, view, marks, overlay }, box) {
-  const x = box.x + box.lead, wide = box.width - box.lead, { y, height: high } = box;
+  const { x, y, width: wide, height: high } = box;
   const piece = tree.pieceOf(box), colour = colourOf(theme, piece), mark = marks.of(box);
   const isNode = box.type === "node", kind = isNode ? tree.nodes.kind[box.start] : "";
   const radius = kind === "input" || kind === "output" ? high / 2 : 4;
@@ -343,7 +359,7 @@ function drawBox({ pen, tree, theme, view, marks, overlay }, box) {
 }
 
 function drawWords({ pen, tree, theme, marks, overlay }, box, mark, isSplitting) {
-  const x = box.x + box.lead, wide = box.width - box.lead, isNode = box.type === "node";
+  const { x, width: wide } = box, isNode = box.type === "node";
   const { head, rest, note, reads } = box.words, most = wide - 16;
   if (isSplitting && !isNode) pen.box(x + 5, box.y + 4, wide - 10, box.height - 8, { fill: theme.paper, alpha: 0.88 });
   const sign = isNode || box.type === "rest" ? "" : "▸ ";
@@ -352,18 +368,17 @@ function drawWords({ pen, tree, theme, marks, overlay }, box, mark, isSplitting)
     pen.text(x + 16 + used, box.y + 16, rest, { fill: isNode ? theme.quiet : theme.ink, font: `400 11px ${theme.mono}`, most: most - used - 7 });
   }
   pen.text(x + 9, box.y + 30.5, note, { fill: theme.quiet, font: `400 10px ${theme.mono}`, most });
-  const key = isNode ? tree.id(box.start) : tree.isPiece(box) ? String(tree.spans.key[box.span]) : "";
-  const measured = overlay.get(key);
+  const measured = overlay.get(tree.overlayKey(box));
   if (measured) drawMeasured(pen, theme, box, x, wide, measured);
   if (mark.hits && !isNode) {
     const text = `${mark.hits} found`;
     pen.text(x + wide - text.length * 6 - 8, box.y + box.height + 12, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
   }
-  if (!box.lead) return;
-  const isLit = marks.isLit(box);
-  pen.box(box.x, box.y + 10, box.lead - 10, 18, { fill: isLit ? theme.accent : theme.shade, alpha: isLit ? 0.25 : 1, stroke: isLit ? theme.accent : theme.line, line: isLit ? 2 : 1, radius: 9 });
-  pen.text(box.x + 7, box.y + 22.5, readsText(reads), { fill: theme.ink, font: `${isLit ? 600 : 400} 9.5px ${theme.mono}`, most: box.lead - 22 });
-  pen.path([box.x + box.lead - 10, box.y + 19, x, box.y + 19], { stroke: isLit ? theme.accent : theme.edge, arrow: false });
+  if (!reads.length) return;
+  const isLit = marks.isLit(box), look = isLit ? { alpha: 0.25, line: 2 } : { alpha: 0.9, line: 1 };
+  const width = Math.min(readsText(reads).length * 5.8 + 10, wide - 12);
+  pen.box(x + 6, box.y + box.height - 22, width, 16, { fill: isLit ? theme.accent : theme.paper, stroke: isLit ? theme.accent : theme.edge, radius: 8, ...look });
+  pen.text(x + 12, box.y + box.height - 10.5, readsText(reads), { fill: theme.ink, font: `${isLit ? 600 : 400} 9.5px ${theme.mono}`, most: width - 10 });
 }
 
 // A number of the overlay: its text, and a bar as long as it is large.

@@ -34,6 +34,7 @@ class GraphTree {
     this.spans.kind.forEach((kind, span) => {
       if (kind === "piece") this.pieceSpan.set(this.spans.key[span], span);
     });
+    this.knownWords = new Map();
     this.open = new Set();     // spans whose inside is drawn
     this.shown = new Map();    // fold -> numbers of the bodies that are drawn
     this.glimpsed = new Map(); // fold -> one body more, because somebody went to a node in it
@@ -222,6 +223,19 @@ class GraphTree {
 
   isPiece(box) {
     return box.span != null && this.spans.kind[box.span] === "piece";
+  }
+
+  // What stands on a box; closed and open it is the same.
+  words(box) {
+    const key = `${box.type}${box.key}${box.last ?? ""}`;
+    if (!this.knownWords.has(key)) this.knownWords.set(key, wordsOf(this, box));
+    return this.knownWords.get(key);
+  }
+
+  // What a number of the overlay would be given under.
+  overlayKey(box) {
+    if (box.type === "node") return this.id(box.start);
+    return this.isPiece(box) ? String(this.spans.key[box.span]) : "";
   }
 
   // The piece of a box, where it is one or lies in one.

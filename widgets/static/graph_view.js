@@ -111,7 +111,7 @@ class GraphPane {
 
   lay() {
     const begin = performance.now();
-    this.scene = sceneOf(this.tree, (box) => sizeOfBox(this.tree, box));
+    this.scene = sceneOf(this.tree, (box) => sizeOfBox(this.tree, box, this.overlay));
     this.scene.index = new SceneIndex(this.scene);
     this.byKey = new Map(this.scene.boxes.map((box) => [box.key, box]));
     if (!this.byKey.has(this.cursor)) this.cursor = null;
@@ -142,7 +142,7 @@ class GraphPane {
     this.minimap.paint(theme, current ? [...marked, current] : marked);
     Object.assign(this.stats, { paintMs: performance.now() - begin, drawnNodes: this.drawn.nodes, drawnEdges: this.drawn.edges });
     Object.assign(this.stats, { zoom: camera.zoom, x: camera.x, y: camera.y });
-    this.zoomText.textContent = `${Math.round(camera.zoom * 100)} %`;
+    this.zoomText.textContent = `${camera.zoom < 0.1 ? (camera.zoom * 100).toFixed(1) : Math.round(camera.zoom * 100)} %`;
     this.listTimer ??= setTimeout(() => this.refreshList(), LIST_DELAY);
   }
 
@@ -271,7 +271,7 @@ class GraphPane {
     const head = this.headAt(point), leaf = head ? null : this.leafAt(point);
     const box = head ?? leaf;
     if (!box) return this.setCursor(null);
-    const left = head ? Math.max(box.left, -this.camera.x / this.camera.zoom) : box.x + box.lead;
+    const left = head ? Math.max(box.left, -this.camera.x / this.camera.zoom) : box.x;
     const isSign = (point.x - left) * Math.max(this.camera.zoom, 0.5) < 26;
     if (this.tree.isPiece(box) && isSign) {
       this.setCursor(box.key);
