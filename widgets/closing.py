@@ -1,29 +1,32 @@
-"""Ends a widget with all that belongs to it: each part has a connection to the front end."""
+"""Finds all that belongs to a widget: each part has a connection of its own to the front end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import ipywidgets
 
-from widgets.view import View
+
+def close_parts(widget: ipywidgets.Widget, more: Iterable[ipywidgets.Widget] = ()) -> None:
+    """Closes the children of a widget, their layouts and styles, and its own; not the widget.
+
+    Args:
+        widget: whose.
+        more: what belongs to it and is no child now.
+    """
+    found: dict[int, ipywidgets.Widget] = {}
+    for each in (widget, *more):
+        found |= {id(part): part for part in _parts(each)}
+    for part in found.values():
+        if part is not widget:
+            part.close()
 
 
-def close_all(widget: ipywidgets.Widget) -> None:
-    """Closes a widget, its children, and their layouts and styles."""
-    for each in [*_parts(widget, set())]:
-        each.close()
-
-
-def _parts(widget: ipywidgets.Widget, seen: set[int]) -> Iterator[ipywidgets.Widget]:
-    if id(widget) in seen:
-        return
-    seen.add(id(widget))
+def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
     for child in getattr(widget, "children", ()):
-        yield from _parts(child, seen)
-    if not isinstance(widget, View):
-        for name in ("layout", "style"):
-            part = getattr(widget, name, None)
-            if isinstance(part, ipywidgets.Widget):
-                yield part
+        yield from _parts(child)
+    for name in ("layout", "style"):
+        part = getattr(widget, name, None)
+        if isinstance(part, ipywidgets.Widget):
+            yield part
     yield widget

@@ -23,7 +23,7 @@ from explorer.report.html import write_page
 from explorer.report.selection import Selected
 from explorer.thread_settings import with_settings_of_this_thread
 from widgets.background import Background
-from widgets.closing import close_all
+from widgets.closing import close_parts
 from widgets.controls import Controls, Settings, UnreadableBox
 from widgets.exports import page_of
 from widgets.picture import with_static_form
@@ -206,18 +206,16 @@ class Panel(ipywidgets.VBox):
 
     def close(self) -> None:
         """Stops what runs and frees connections, compilations and the model."""
+        if self.comm is None:
+            return
         self._generation += 1
         self._compiler.cancel()
         self._planner.cancel()
         self.viewer.close()
-        for screen in self.viewer.screens.values():
-            if screen.made is not None:
-                close_all(screen.made)
-        self.children, children = (), self.children
-        for child in children:
-            close_all(child)
+        close_parts(self, self.viewer.made_views())
+        self.children = ()
         del self.session
-        close_all(self)
+        super().close()
 
     # ------------------------------------------------------------------------------------ handlers
 

@@ -8,7 +8,7 @@ import ipywidgets
 
 from explorer import Compilation
 from explorer.report.selection import Selected
-from widgets.closing import close_all
+from widgets.closing import close_parts
 from widgets.picture import with_static_form
 from widgets.view import View
 from widgets.viewer import Viewer
@@ -50,11 +50,12 @@ class ReadOnlyPanel(ipywidgets.VBox):
 
     def close(self) -> None:
         """Frees connections and the compilation."""
+        if self.comm is None:
+            return
         self.viewer.close()
-        self.children, children = (), self.children
-        for child in children:
-            close_all(child)
-        close_all(self)
+        close_parts(self, self.viewer.made_views())
+        self.children = ()
+        super().close()
 
     def __repr__(self) -> str:
         return f"ReadOnlyPanel({self.compilation!r})"

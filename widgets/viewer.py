@@ -87,6 +87,10 @@ class Viewer:
         """Everything in the order in which it is read, controls after the header."""
         return [self.header, *controls, self.strip, self.tabs, self.stage, self.status]
 
+    def made_views(self) -> list[View]:
+        """The widgets of the tabs that were opened, in sight or not."""
+        return [each.made for each in self.screens.values() if each.made is not None]
+
     # -------------------------------------------------------------------------------------- showing
 
     def use(self, compilation: Compilation) -> None:

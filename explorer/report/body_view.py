@@ -12,7 +12,7 @@ from typing import Any
 from torch import fx
 
 from explorer.artifacts import Piece
-from explorer.report.graph_parts import MOST_READERS, Edges, Naming, is_size, short_name
+from explorer.report.graph_parts import MOST_READERS, Edges, Naming, is_size, short_op_name
 from explorer.report.wording import counted, listed, place_text, shortened
 from explorer.stages.graphs import example_value, is_tuple_getitem, placeholders, user_location
 from explorer.stages.op_names import canonical_name
@@ -76,9 +76,8 @@ class _BodyGraph:
 
     def _operation(self, node: fx.Node) -> None:
         name = canonical_name(node)
-        short = name.rpartition("::")[2] if "::" in name else short_name(name)
-        constants = ", ".join(self._constants(node))
-        lines = [f"{short} {shortened(constants, 36)}".rstrip()]
+        constants = self.naming.constants(node)
+        lines = [f"{short_op_name(name)} {shortened(constants, 36)}".rstrip()]
         value = example_value(node)
         if value is not None:
             lines.append(f"{shortened(node.name, 28)}: {self.naming.value(value)}")
@@ -87,31 +86,6 @@ class _BodyGraph:
         self._add(node, "op", lines)
         self.nodes[-1] |= {"op": name, "source": place_text(user_location(node))}
         self._connect(node, node.all_input_nodes)
-
-    def _constants(self, node: fx.Node) -> list[str]:
-        if canonical_name(node) == "operator.getitem":
-            index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
-            return [f"[{', '.join(self._constant(item) or 'None' for item in index)}]"]
-        found = [text for value in node.args if (text := self._constant(value))]
-        for key, value in node.kwargs.items():
-            if text := self._constant(value):
-                found.append(f"{key}={text}")
-        return found
-
-    def _constant(self, value: Any) -> str:
-        """An argument that is no tensor, as text; empty for one that is, and for None."""
-        if isinstance(value, fx.Node):
-            known = example_value(value)
-            return self.naming.size(known) if is_size(known) else ""
-        if value is None:
-            return ""
-        if isinstance(value, tuple | list):
-            parts = [self._constant(item) for item in value]
-            return f"({', '.join(parts)})" if all(parts) and parts else ""
-        if isinstance(value, slice):
-            ends = (value.start, value.stop)
-            return ":".join("" if end is None else self._constant(end) for end in ends)
-        return str(value).removeprefix("torch.")
 
     def _add(self, node: fx.Node, kind: str, lines: list[str]) -> None:
         self.nodes.append({"id": self._id(node), "kind": kind, "lines": lines})

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import sympy
 import torch
+from torch import fx
 
 from explorer.artifacts import InputKind
 from explorer.artifacts.common import Expression
 from explorer.guards.expression import expression_text
 from explorer.report.wording import counted
-from explorer.stages.graphs import expression_of
+from explorer.stages.graphs import example_value, expression_of
+from explorer.stages.op_names import canonical_name
 from explorer.torch_private.opaque import type_name
 
 if TYPE_CHECKING:
@@ -81,6 +83,32 @@ class Naming:
             )
         return self.size(value) if is_size(value) else type_name(value).rpartition(".")[2]
 
+    def constants(self, node: fx.Node) -> str:
+        """The arguments of a node that are no tensors: ``-1, keepdim=True``; ``[:, None]``."""
+        if canonical_name(node) == "operator.getitem":
+            index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+            return f"[{', '.join(self._constant(item) or 'None' for item in index)}]"
+        found = [text for value in node.args if (text := self._constant(value))]
+        for key, value in node.kwargs.items():
+            if text := self._constant(value):
+                found.append(f"{key}={text}")
+        return ", ".join(found)
+
+    def _constant(self, value: Any) -> str:
+        """An argument that is no tensor, as text; empty for one that is, and for None."""
+        if isinstance(value, fx.Node):
+            known = example_value(value)
+            return self.size(known) if is_size(known) else ""
+        if value is None:
+            return ""
+        if isinstance(value, tuple | list):
+            parts = [self._constant(item) for item in value]
+            return f"({', '.join(parts)})" if all(parts) and parts else ""
+        if isinstance(value, slice):
+            ends = (value.start, value.stop)
+            return ":".join("" if end is None else self._constant(end) for end in ends)
+        return str(value).removeprefix("torch.")
+
 
 def is_size(value: Any) -> bool:
     """Whether a value is a number computed from sizes."""
@@ -92,6 +120,11 @@ def is_size(value: Any) -> bool:
 def short_name(name: str) -> str:
     """``torch.nn.functional.silu`` is ``silu``; ``demo::attention``, ``module:layers.*`` stay."""
     return name if ":" in name else name.rpartition(".")[2]
+
+
+def short_op_name(name: str) -> str:
+    """``torch.nn.functional.silu`` is ``silu``, ``demo::attention`` is ``attention``."""
+    return name.rpartition("::")[2] if "::" in name else short_name(name)
 
 
 @dataclass

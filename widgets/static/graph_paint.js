@@ -1,0 +1,388 @@
+// Draws a scene, or what of it is in a window, with a pen: on a canvas, or as an SVG to keep.
+
+const NODE_HEIGHT = 38, GROUP_HEIGHT = 40, CHARACTER = 6.7, SMALL_CHARACTER = 6.1;
+const READABLE = 0.42; // at a smaller zoom text is left out, and only frames keep their names
+const TINY = 0.06;      // at a smaller one edges are left out, and boxes are drawn as a sample
+const MOST_TINY = 1500;
+const BUCKET = 400;    // pixels of height that one entry of the index covers
+
+// What stands on a box: {head, rest, note, reads}.
+function wordsOf(tree, box) {
+  const nodes = counted(box.end - box.start, "node");
+  if (box.type === "node") return nodeWords(tree, box.start);
+  if (box.type === "rest") {
+    const count = box.last - box.first + 1;
+    const first = tree.bodyName(box.fold, box.first), last = tree.bodyName(box.fold, box.last);
+    return { head: `× ${count} more`, rest: "the same", note: count > 1 ? `${first} … ${last}` : first, reads: [] };
+  }
+  const reads = box.type === "group" ? readsOf(tree, box) : [];
+  if (box.type === "body") {
+    const count = tree.inside[box.fold].length;
+    const rest = box.body === 0 ? "drawn once" : `number ${box.body + 1}: ${tree.bodyName(box.fold, box.body)}`;
+    return { head: `× ${count}`, rest, note: "", reads };
+  }
+  if (tree.isPiece(box)) {
+    const piece = tree.pieces[tree.spans.key[box.span]];
+    return { head: piece.label, rest: piece.title, note: piece.note, reads };
+  }
+  return { head: tree.moduleName(box.span), rest: "", note: nodes, reads };
+}
+
+function nodeWords(tree, node) {
+  const kind = tree.nodes.kind[node], value = tree.text(node, "value"), constants = tree.text(node, "constants");
+  const reads = (tree.cutSources.get(node) ?? []).map((each) => tree.nodes.name[each]);
+  const name = tree.nodes.name[node];
+  if (kind === "input") return { head: constants, rest: "", note: `input · ${value}`, reads };
+  if (kind === "output") return { head: "output", rest: "", note: value, reads };
+  return { head: tree.text(node, "op")[0], rest: constants, note: value ? `${name}: ${value}` : name, reads };
+}
+
+function readsOf(tree, box) {
+  const names = new Set();
+  for (let node = box.start; node < box.end; node++) {
+    for (const each of tree.cutSources.get(node) ?? []) {
+      if (each < box.start || each >= box.end) names.add(tree.nodes.name[each]);
+    }
+  }
+  return [...names];
+}
+
+function readsText(reads) {
+  return `reads ${reads.slice(0, 2).join(", ")}${reads.length > 2 ? ` +${reads.length - 2}` : ""}`;
+}
+
+function counted(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+// Width and height. What a box reads from afar stands in it, as a small reference.
+function sizeOfBox(tree, box, overlay) {
+  const words = (box.words = tree.words(box));
+  const isNode = box.type === "node";
+  const most = tree.isPiece(box) ? 340 : 250;
+  const first = (words.head.length + (words.rest ? words.rest.length + 1 : 0)) * CHARACTER + (isNode ? 0 : 16);
+  const measured = overlay?.get(tree.overlayKey(box))?.text ?? "";
+  const extra = measured ? measured.length * SMALL_CHARACTER + 14 : 0;
+  if (box.children) return { width: Math.min(first + words.note.length * SMALL_CHARACTER + extra + 60, 440) };
+  const reads = words.reads.length ? readsText(words.reads).length * 5.8 + 10 : 0;
+  const width = Math.min(Math.max(first + extra, words.note.length * SMALL_CHARACTER, reads, 60) + 22, most + extra);
+  return { width, height: (isNode ? NODE_HEIGHT : GROUP_HEIGHT) + (reads ? 20 : 0) };
+}
+
+// ---------------------------------------------------------------------------------------- the index
+
+// Boxes and links by height, so that a window finds its own without looking at all.
+class SceneIndex {
+  constructor(scene) {
+    this.leaves = new Map();
+    this.links = new Map();
+    this.long = [];
+    this.frames = scene.boxes.filter((box) => box.children);
+    for (const box of scene.boxes) if (!box.children) this.put(this.leaves, box, box.y, box.y + box.height);
+    for (const link of scene.links) {
+      link.top = link.points[1];
+      link.bottom = link.points[link.points.length - 1];
+      if (link.bottom - link.top > 20 * BUCKET) this.long.push(link);
+      else this.put(this.links, link, link.top, link.bottom);
+    }
+  }
+
+  put(buckets, each, top, bottom) {
+    for (let at = Math.floor(top / BUCKET); at <= Math.floor(bottom / BUCKET); at++) {
+      if (!buckets.has(at)) buckets.set(at, []);
+      buckets.get(at).push(each);
+    }
+  }
+
+  // What touches the heights between top and bottom, each once.
+  *between(buckets, top, bottom) {
+    const first = Math.floor(top / BUCKET);
+    for (let at = first; at <= Math.floor(bottom / BUCKET); at++) {
+      for (const each of buckets.get(at) ?? []) {
+        const start = each.y ?? each.top;
+        if (at === first || Math.floor(start / BUCKET) === at) yield each;
+      }
+    }
+  }
+
+  leavesBetween(top, bottom) {
+    return [...this.between(this.leaves, top, bottom)];
+  }
+
+  linksBetween(top, bottom) {
+    const long = this.long.filter((link) => link.bottom >= top && link.top <= bottom);
+    return [...this.between(this.links, top, bottom), ...long];
+  }
+}
+
+// ------------------------------------------------------------------------------------------ the pens
+
+// All take scene units; the transform is set once by begin.
+class CanvasPen {
+  constructor(context) {
+    this.context = context;
+  }
+
+  begin(width, height, theme, ratio, view) {
+    const { context } = this;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.globalAlpha = 1;
+    context.fillStyle = theme.paper;
+    context.fillRect(0, 0, width, height);
+    context.translate(view.x, view.y);
+    context.scale(view.zoom, view.zoom);
+  }
+
+  box(x, y, width, height, { fill, alpha = 1, stroke, line = 1, dash = [], radius = 4 }) {
+    const { context } = this;
+    context.beginPath();
+    context.roundRect(x, y, width, height, radius);
+    if (fill) {
+      context.globalAlpha = alpha;
+      context.fillStyle = fill;
+      context.fill();
+      context.globalAlpha = 1;
+    }
+    if (!stroke) return;
+    context.strokeStyle = stroke;
+    context.lineWidth = line;
+    context.setLineDash(dash);
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  // Slanted lines, 9 apart, from the scene's own origin: neighbouring boxes fit together.
+  hatch(x, y, width, height, stroke) {
+    const { context } = this;
+    context.save();
+    context.beginPath();
+    context.roundRect(x, y, width, height, 4);
+    context.clip();
+    context.beginPath();
+    for (let at = x - height - ((x - height) % 9); at < x + width; at += 9) {
+      context.moveTo(at, y + height);
+      context.lineTo(at + height, y);
+    }
+    context.strokeStyle = stroke;
+    context.lineWidth = 1;
+    context.globalAlpha = 0.55;
+    context.stroke();
+    context.restore();
+  }
+
+  path(points, { stroke, line = 1, dash = [], arrow = true }) {
+    const { context } = this;
+    context.beginPath();
+    context.moveTo(points[0], points[1]);
+    eachCurve(points, (a, b, c, d, x, y) => context.bezierCurveTo(a, b, c, d, x, y));
+    context.strokeStyle = stroke;
+    context.lineWidth = line;
+    context.setLineDash(dash);
+    context.stroke();
+    context.setLineDash([]);
+    if (!arrow) return;
+    const x = points[points.length - 2], y = points[points.length - 1];
+    context.beginPath();
+    context.moveTo(x, y), context.lineTo(x - 3.5, y - 7), context.lineTo(x + 3.5, y - 7);
+    context.fillStyle = stroke;
+    context.fill();
+  }
+
+  text(x, y, text, { fill, font, most, clear }) {
+    const { context } = this;
+    context.font = font;
+    const shown = most == null ? text : fitted(context, text, most);
+    if (clear) {
+      context.fillStyle = clear;
+      context.fillRect(x - 3, y - 12, context.measureText(shown).width + 6, 16);
+    }
+    context.fillStyle = fill;
+    context.fillText(shown, x, y);
+    return context.measureText(shown).width;
+  }
+}
+
+class SvgPen {
+  constructor(context) {
+    this.context = context; // measures text
+  }
+
+  begin(width, height, theme, _ratio, view) {
+    this.group = s("g", { transform: `translate(${view.x} ${view.y}) scale(${view.zoom})` });
+    const paper = s("rect", { width, height, fill: theme.paper });
+    this.svg = s("svg", { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}` }, paper, this.group);
+  }
+
+  box(x, y, width, height, { fill = "none", alpha = 1, stroke, line = 1, dash = [], radius = 4 }) {
+    this.group.append(s("rect", {
+      x, y, width, height, rx: radius, fill, "fill-opacity": alpha, stroke: stroke ?? "none",
+      "stroke-width": line, "stroke-dasharray": dash.join(" ") || null,
+    }));
+  }
+
+  hatch(x, y, width, height, stroke) {
+    let d = "";
+    for (let at = x - height + 9; at < x + width; at += 9) {
+      const low = Math.max(at, x), high = Math.min(at + height, x + width);
+      if (high > low) d += `M${low} ${y + height - (low - at)}L${high} ${y + height - (high - at)}`;
+    }
+    this.group.append(s("path", { d, stroke, "stroke-opacity": 0.55 }));
+  }
+
+  path(points, { stroke, line = 1, dash = [], arrow = true }) {
+    let d = `M${points[0]} ${points[1]}`;
+    eachCurve(points, (...numbers) => (d += `C${numbers.join(" ")}`));
+    this.group.append(s("path", { d, fill: "none", stroke, "stroke-width": line, "stroke-dasharray": dash.join(" ") || null }));
+    const x = points[points.length - 2], y = points[points.length - 1];
+    if (arrow) this.group.append(s("path", { d: `M${x} ${y}l-3.5 -7h7z`, fill: stroke }));
+  }
+
+  text(x, y, text, { fill, font, most }) {
+    this.context.font = font;
+    const shown = most == null ? text : fitted(this.context, text, most);
+    this.group.append(s("text", { x, y, fill, style: `font:${font}` }, shown));
+    return this.context.measureText(shown).width;
+  }
+}
+
+function eachCurve(points, curve) {
+  for (let at = 2; at < points.length; at += 2) {
+    const x = points[at - 2], y = points[at - 1], nextX = points[at], nextY = points[at + 1];
+    const middle = (y + nextY) / 2;
+    curve(x, middle, nextX, middle, nextX, nextY);
+  }
+}
+
+// --------------------------------------------------------------------------------------- the picture
+
+// Draws what is in the window. marks says how a box is marked: {cursor, isSelected, hits, isLit}.
+// Returns how many nodes and edges were drawn, the leaves in sight, and headers: where names are now.
+function drawScene(pen, scene, tree, { width, height, ratio, view, theme, marks, overlay }) {
+  pen.begin(width, height, theme, ratio, view);
+  const top = -view.y / view.zoom, bottom = (height - view.y) / view.zoom;
+  const left = -view.x / view.zoom, right = (width - view.x) / view.zoom;
+  const isIn = (box) => box.y <= bottom && box.y + box.height >= top && box.x <= right && box.x + box.width >= left;
+  const frames = scene.index.frames.filter((box) => box.y <= bottom && box.y + box.height >= top);
+  const isTiny = view.zoom < TINY;
+  const brush = { pen, tree, theme, view, marks, overlay, top, left, right };
+  for (const box of frames) drawFrame(brush, box);
+  const links = scene.index.linksBetween(top, bottom);
+  const strong = links.filter((link) => marks.isStrong(link)); // in front of the others
+  if (!isTiny) for (const link of links) drawLink(brush, link, false);
+  for (const link of strong) drawLink(brush, link, true);
+  const leaves = scene.index.leavesBetween(top, bottom).filter(isIn);
+  const step = isTiny ? Math.ceil(leaves.length / MOST_TINY) : 1;
+  for (let at = 0; at < leaves.length; at += step) drawBox(brush, leaves[at]);
+  const headers = frames.map((box) => drawHeader(brush, box)).filter(Boolean);
+  return { nodes: Math.ceil(leaves.length / step), edges: isTiny ? strong.length : links.length, headers, leaves };
+}
+
+function drawLink({ pen, theme, view }, link, isStrong) {
+  const line = Math.max(isStrong ? 2 : 1, (isStrong ? 1.6 : 0.7) / view.zoom);
+  const stroke = isStrong ? theme.accent : theme.edge;
+  pen.path(link.points, { stroke, line, dash: link.written ? [5, 3] : [], arrow: view.zoom > READABLE });
+}
+
+function colourOf(theme, piece) {
+  return piece?.colour == null ? theme.line : theme.pieces[piece.colour % PIECE_COLOURS];
+}
+
+function drawFrame({ pen, tree, theme, view, marks }, box) {
+  const wide = box.right - box.left, mark = marks.of(box);
+  const line = (mark.isSelected || mark.isCursor ? 2 : 1) / Math.min(view.zoom, 1);
+  const edge = mark.isSelected || mark.isCursor ? theme.accent : null;
+  if (!tree.isPiece(box)) {
+    const isBody = box.type === "body";
+    pen.box(box.left, box.y, wide, box.height, { fill: theme.ink, alpha: 0.035, stroke: edge ?? theme.line, line, dash: isBody ? [6, 4] : [] });
+    return;
+  }
+  const piece = tree.pieces[tree.spans.key[box.span]], colour = colourOf(theme, piece);
+  pen.box(box.left, box.y, wide, box.height, { fill: theme.paper, stroke: null });
+  if (piece.colour == null) pen.hatch(box.left, box.y, wide, box.height, theme.line);
+  else pen.box(box.left, box.y, wide, box.height, { fill: colour, alpha: 0.12 });
+  pen.box(box.left, box.y, wide, box.height, { stroke: edge ?? colour, line });
+  if (piece.colour != null) pen.box(box.left, box.y, 5, box.height, { fill: colour, radius: 2 });
+}
+
+// The name of a frame stays in the window as long as the frame does, below those of the frames
+// around it; names of pieces are readable at any zoom.
+function drawHeader({ pen, tree, theme, view, overlay, top, left, right }, box) {
+  const isPiece = tree.isPiece(box);
+  box.headIsStuck = false;
+  if (!isPiece && view.zoom < READABLE) return null;
+  const scale = isPiece ? Math.max(1, 0.85 / view.zoom) : 1, size = FRAME_HEAD * scale;
+  if (box.height < size) return null;
+  const limit = box.parent.headIsStuck ? box.parent.headBottom : top;
+  const lowest = box.y + box.height - size;
+  if (lowest < limit && box.parent.headIsStuck) return null;
+  const y = Math.min(Math.max(box.y, limit), lowest);
+  box.headIsStuck = y > box.y;
+  box.headBottom = y + size;
+  const x = Math.max(box.left, Math.min(left, box.right - 120 * scale)) + 12 * scale;
+  const wide = Math.min(box.right, right) - x - 8 * scale;
+  if (wide < 30 * scale) return null;
+  const font = (weight, pixels) => `${weight} ${pixels * scale}px ${theme.mono}`;
+  const { head, rest, note } = box.words, base = y + 17 * scale;
+  const piece = isPiece ? tree.pieces[tree.spans.key[box.span]] : null;
+  const mark = box.type === "body" ? "" : "▾ ";
+  const letters = head.length + rest.length + note.length + 10;
+  const shade = { fill: theme.paper, alpha: 0.92 };
+  if (box.headIsStuck || piece?.colour === null) pen.box(x - 6 * scale, y + 2 * scale, Math.min(wide, letters * 6.6 * scale), size - 4 * scale, shade);
+  let used = pen.text(x, base, mark + head, { fill: theme.ink, font: font(600, 12), most: wide });
+  const add = (text, fill, pixels) => {
+    const room = wide - used - 10 * scale;
+    if (!text || room < 40 * scale) return;
+    used += 10 * scale + pen.text(x + used + 10 * scale, base, text, { fill, font: font(400, pixels), most: room });
+  };
+  if (piece) add(overlay.get(tree.overlayKey(box))?.text, theme.accentText, 11.5);
+  add(rest, theme.ink, 11.5);
+  add(note, theme.quiet, 10.5);
+  return { box, x: box.left, y, width: box.right - box.left, height: size };
+}
+
+function drawBox({ pen, tree, theme, view, marks, overlay }, box) {
+  const { x, y, width: wide, height: high } = box;
+  const piece = tree.pieceOf(box), colour = colourOf(theme, piece), mark = marks.of(box);
+  const isNode = box.type === "node", kind = isNode ? tree.nodes.kind[box.start] : "";
+  const radius = kind === "input" || kind === "output" ? high / 2 : 4;
+  if (box.type === "group") pen.box(x + 3, y + 3, wide, high, { fill: theme.paper, stroke: colour, radius });
+  pen.box(x, y, wide, high, { fill: theme.paper, radius });
+  const isSplitting = piece && piece.colour == null && box.type !== "rest";
+  if (isSplitting && !isNode) pen.hatch(x, y, wide, high, theme.line);
+  else if (piece?.colour != null) pen.box(x, y, wide, high, { fill: colour, alpha: isNode ? 0.14 : 0.24, radius });
+  const isMarked = mark.isSelected || mark.isCursor;
+  const stroke = isMarked || mark.hits ? theme.accent : box.type === "rest" ? theme.quiet : colour;
+  const line = (isMarked ? 2.5 : mark.hits ? 1.6 : 1) / Math.min(view.zoom, 1);
+  pen.box(x, y, wide, high, { stroke, line, dash: box.type === "rest" ? [6, 4] : kind === "size" ? [2, 2] : [], radius });
+  if (mark.isCursor) pen.box(x - 3.5, y - 3.5, wide + 7, high + 7, { stroke: theme.accent, line: 1, radius: radius + 3 });
+  if (view.zoom >= READABLE) drawWords({ pen, tree, theme, marks, overlay }, box, mark, isSplitting);
+}
+
+function drawWords({ pen, tree, theme, marks, overlay }, box, mark, isSplitting) {
+  const { x, width: wide } = box, isNode = box.type === "node";
+  const { head, rest, note, reads } = box.words, most = wide - 16;
+  if (isSplitting && !isNode) pen.box(x + 5, box.y + 4, wide - 10, box.height - 8, { fill: theme.paper, alpha: 0.88 });
+  const sign = isNode || box.type === "rest" ? "" : "▸ ";
+  const used = pen.text(x + 9, box.y + 16, sign + head, { fill: theme.ink, font: `600 11.5px ${theme.mono}`, most });
+  if (rest && most - used > 20) {
+    pen.text(x + 16 + used, box.y + 16, rest, { fill: isNode ? theme.quiet : theme.ink, font: `400 11px ${theme.mono}`, most: most - used - 7 });
+  }
+  pen.text(x + 9, box.y + 30.5, note, { fill: theme.quiet, font: `400 10px ${theme.mono}`, most });
+  const measured = overlay.get(tree.overlayKey(box));
+  if (measured) drawMeasured(pen, theme, box, x, wide, measured);
+  if (mark.hits && !isNode) {
+    const text = `${mark.hits} found`;
+    pen.text(x + wide - text.length * 6 - 8, box.y + box.height + 12, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
+  }
+  if (!reads.length) return;
+  const isLit = marks.isLit(box), look = isLit ? { alpha: 0.25, line: 2 } : { alpha: 0.9, line: 1 };
+  const width = Math.min(readsText(reads).length * 5.8 + 10, wide - 12);
+  pen.box(x + 6, box.y + box.height - 22, width, 16, { fill: isLit ? theme.accent : theme.paper, stroke: isLit ? theme.accent : theme.edge, radius: 8, ...look });
+  pen.text(x + 12, box.y + box.height - 10.5, readsText(reads), { fill: theme.ink, font: `${isLit ? 600 : 400} 9.5px ${theme.mono}`, most: width - 10 });
+}
+
+// A number of the overlay: its text, and a bar as long as it is large.
+function drawMeasured(pen, theme, box, x, wide, { text, share }) {
+  pen.box(x, box.y + box.height - 3, wide * share, 3, { fill: theme.accent, radius: 1 });
+  pen.text(x + wide - text.length * 6.1 - 8, box.y + 16, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
+}
