@@ -188,7 +188,7 @@ def _dispatch_table(compilation: Compilation) -> Table:
             label = f"{letter} {range_text(artifact.size_range)}"
             cells.append(Cell(label, detail=artifact.origin.value, target=target))
         rows.append(Row(tuple(cells)))
-    return Table("Dispatch table", tuple(columns), tuple(rows), _NO_ARTIFACT)
+    return Table("", tuple(columns), tuple(rows), _NO_ARTIFACT)
 
 
 # --------------------------------------------------------------------------------------- the ranges
@@ -223,8 +223,8 @@ def _account(compilation: Compilation) -> tuple[Block, ...]:
     if not rows:
         return (Sentence("Nothing was run again: everything was there from before."),)
     bars = tuple(
-        Bar(row["part"], row["seconds"], f"{seconds_text(row['seconds'])}, {row['share']:.0%}", n)
-        for n, row in enumerate(rows)
+        Bar(row["part"], row["seconds"], f"{seconds_text(row['seconds'])}, {row['share']:.0%}")
+        for row in rows
     )
     saved = account_text.saved_sentences(account)
     title = f"{seconds_text(account.wall_seconds)} of wall time"
@@ -250,7 +250,7 @@ def _artifacts(compilation: Compilation) -> Table:
             Cell(row["notes"]),
         )
         rows.append(Row(cells, ("artifact", number)))
-    return Table("Artifacts", _ARTIFACTS, tuple(rows), _NO_ARTIFACT)
+    return Table("", _ARTIFACTS, tuple(rows), _NO_ARTIFACT)
 
 
 __all__ = ["MOST_DIFFS", "origin_text", "ranges_view"]
