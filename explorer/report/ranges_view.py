@@ -70,7 +70,7 @@ def ranges_view(compilation: Compilation) -> tuple[Block, ...]:
 def origin_text(artifact: Artifact) -> str:
     """``compiled now``, or where it was taken from."""
     text = _ORIGINS[artifact.origin]
-    return f"{text}, by torch's own cache" if artifact.from_torch_cache else text
+    return f"{text}, code from torch's cache" if artifact.from_torch_cache else text
 
 
 def _summary(compilation: Compilation) -> str:
@@ -101,7 +101,7 @@ def _matrix(compilation: Compilation) -> tuple[Block, ...]:
     columns = [Column("piece", "letter"), *(Column(range_text(each), "number") for each in ranges)]
     table = Table("Compile time, size, kernels", tuple(columns), tuple(rows), _NO_ARTIFACT)
     how = (
-        "Each cell: the time that compiling took, or where the artifact came from; below it its "
+        "Each cell: the time that compiling took, or where the artifact came from; then its "
         "size on disk and the kernels in its code. = marks code that is equal to that of other "
         "sizes of the same piece."
     )
@@ -239,7 +239,7 @@ def _artifacts(compilation: Compilation) -> Table:
         letter, kernels = artifact.unique_id, kernels_of(artifact)
         cells = (
             Cell(letter, colour=colours.get(letter)),
-            Cell(row["size_range"], None if artifact.size_range is None else number),
+            Cell(row["size_range"], artifact.size_range.start if artifact.size_range else None),
             Cell(row["part_of"]),
             Cell(seconds_text(artifact.seconds), artifact.seconds),
             Cell(bytes_text(artifact.bytes), artifact.bytes),
