@@ -242,7 +242,7 @@ class Table:
     """Rows and columns; columns without any text are left out.
 
     Attributes:
-        title: what it lists.
+        title: what it lists; empty where the heading above says it.
         columns: in order.
         rows: each with as many cells as there are columns.
         empty: the sentence that stands in its place when there are no rows.

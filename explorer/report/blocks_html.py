@@ -187,7 +187,9 @@ def _strips(view: View) -> str:
             for pair in view["pairs"]
         )
         rows.append(f'<tr><th scope="row">{escaped(name)}</th>{cells}</tr>')
-    return f'<div class="scroll"><table class="strips"><tbody>{"".join(rows)}</tbody></table></div>'
+    caption = f'<p class="lead">{escaped(view["caption"])}</p>'
+    body = "".join(rows)
+    return f'{caption}<div class="scroll"><table class="strips"><tbody>{body}</tbody></table></div>'
 
 
 _WRITERS: Mapping[str, Callable[[View], str]] = {

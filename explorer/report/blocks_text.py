@@ -178,7 +178,7 @@ def _strips(view: View) -> str:
         ]
         padded = [label.ljust(size) for label, size in zip(labels, widths, strict=True)]
         lines.append(f"{name:<{width}}  {' '.join(padded)}".rstrip())
-    return "\n".join(shortened(line, 2_000) for line in lines)
+    return "\n".join([view["caption"], *(shortened(line, 2_000) for line in lines)])
 
 
 _WRITERS: Mapping[str, Callable[[View], str]] = {

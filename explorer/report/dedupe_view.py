@@ -71,8 +71,8 @@ def dedupe_view(compilation: Compilation, pair: tuple[int, int] | None = None) -
         Heading("Compare two pieces"),
         Choices(
             (
-                _choice(compilation, FIRST, "first", first),
-                _choice(compilation, SECOND, "second", second),
+                _choice(compilation, FIRST, "first piece", first),
+                _choice(compilation, SECOND, "second piece", second),
             )
         ),
         *_comparison(compilation, first, second),
@@ -132,7 +132,7 @@ def _groups(compilation: Compilation) -> Table:
         )
         rows.append(Row(cells, ("unique", letter)))
     empty = "No piece is compiled: every node belongs to a splitting piece."
-    return Table("Groups", _GROUPS, tuple(rows), empty)
+    return Table("", _GROUPS, tuple(rows), empty)
 
 
 def _differences(compilation: Compilation) -> tuple[Block, ...]:

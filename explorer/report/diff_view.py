@@ -62,12 +62,13 @@ def diff_view(
         Heading(f"{names[0]} against {names[1]}"),
         Sentence(_sides(before, after, names)),
         *differences(diff, names),
-        *_timings(diff, names),
-        *_accounts(before, after, names),
         Heading("Pieces"),
         _strips(before, after, names),
         *_without_counterpart(before, after, names),
         *_compared_pieces(before, after, names, pair),
+        Heading("Time"),
+        *_timings(diff, names),
+        *_accounts(before, after, names),
     )
 
 

@@ -18,7 +18,7 @@ LOG_FACTOR = 8
 """An axis that spans more is logarithmic."""
 
 Words: TypeAlias = tuple[tuple[str, bool], ...]
-"""A line in parts, each with whether it is what makes the line differ."""
+"""A line in parts, each with whether it is what makes the line differ from its partner."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,8 @@ class AlignedStrips:
             equal = None not in pair
             pairs.append({"first": sides[0], "second": sides[1], "is_equal": equal})
         first, second = (short(name) for name in self.names)
-        return {"block": "strips", "names": [first, second], "pairs": pairs}
+        caption = f"Upper row {first}, lower row {second}; · has no counterpart."
+        return {"block": "strips", "names": [first, second], "caption": caption, "pairs": pairs}
 
 
 __all__ = [

@@ -70,7 +70,7 @@ def ranges_view(compilation: Compilation) -> tuple[Block, ...]:
 def origin_text(artifact: Artifact) -> str:
     """``compiled now``, or where it was taken from."""
     text = _ORIGINS[artifact.origin]
-    return f"{text}, by torch's own cache" if artifact.from_torch_cache else text
+    return f"{text}, code from torch's cache" if artifact.from_torch_cache else text
 
 
 def _summary(compilation: Compilation) -> str:
@@ -101,7 +101,7 @@ def _matrix(compilation: Compilation) -> tuple[Block, ...]:
     columns = [Column("piece", "letter"), *(Column(range_text(each), "number") for each in ranges)]
     table = Table("Compile time, size, kernels", tuple(columns), tuple(rows), _NO_ARTIFACT)
     how = (
-        "Each cell: the time that compiling took, or where the artifact came from; below it its "
+        "Each cell: the time that compiling took, or where the artifact came from; then its "
         "size on disk and the kernels in its code. = marks code that is equal to that of other "
         "sizes of the same piece."
     )
@@ -188,7 +188,7 @@ def _dispatch_table(compilation: Compilation) -> Table:
             label = f"{letter} {range_text(artifact.size_range)}"
             cells.append(Cell(label, detail=artifact.origin.value, target=target))
         rows.append(Row(tuple(cells)))
-    return Table("Dispatch table", tuple(columns), tuple(rows), _NO_ARTIFACT)
+    return Table("", tuple(columns), tuple(rows), _NO_ARTIFACT)
 
 
 # --------------------------------------------------------------------------------------- the ranges
@@ -223,8 +223,8 @@ def _account(compilation: Compilation) -> tuple[Block, ...]:
     if not rows:
         return (Sentence("Nothing was run again: everything was there from before."),)
     bars = tuple(
-        Bar(row["part"], row["seconds"], f"{seconds_text(row['seconds'])}, {row['share']:.0%}", n)
-        for n, row in enumerate(rows)
+        Bar(row["part"], row["seconds"], f"{seconds_text(row['seconds'])}, {row['share']:.0%}")
+        for row in rows
     )
     saved = account_text.saved_sentences(account)
     title = f"{seconds_text(account.wall_seconds)} of wall time"
@@ -239,7 +239,7 @@ def _artifacts(compilation: Compilation) -> Table:
         letter, kernels = artifact.unique_id, kernels_of(artifact)
         cells = (
             Cell(letter, colour=colours.get(letter)),
-            Cell(row["size_range"], None if artifact.size_range is None else number),
+            Cell(row["size_range"], artifact.size_range.start if artifact.size_range else None),
             Cell(row["part_of"]),
             Cell(seconds_text(artifact.seconds), artifact.seconds),
             Cell(bytes_text(artifact.bytes), artifact.bytes),
@@ -250,7 +250,7 @@ def _artifacts(compilation: Compilation) -> Table:
             Cell(row["notes"]),
         )
         rows.append(Row(cells, ("artifact", number)))
-    return Table("Artifacts", _ARTIFACTS, tuple(rows), _NO_ARTIFACT)
+    return Table("", _ARTIFACTS, tuple(rows), _NO_ARTIFACT)
 
 
 __all__ = ["MOST_DIFFS", "origin_text", "ranges_view"]

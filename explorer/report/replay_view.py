@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from explorer.artifacts import PieceKind, RunRecord
@@ -25,6 +25,7 @@ from explorer.report.blocks import (
     Table,
 )
 from explorer.report.drawn_blocks import Bar, Bars, Lines, Point, Series
+from explorer.report.folding import SPLITTING_MARK
 from explorer.report.timings_text import METHOD, heading
 from explorer.report.wording import counted, listed, range_text
 
@@ -49,7 +50,8 @@ _TIMINGS = (
     Column("runs"),
 )
 _GROUPS = (
-    Column("piece"),
+    Column("piece", "letter"),
+    Column("splits at", "code"),
     Column("occurs", "number"),
     Column("µs in all", "bar"),
     Column("share", "number"),
@@ -155,7 +157,7 @@ def _record_bars(compilation: Compilation, record: RunRecord) -> tuple[Block, ..
 
 
 def _piece_label(index: int, unique_id: str | None, splits_at: str) -> str:
-    return f"{index}  {unique_id or f'▨ {splits_at}'}"
+    return f"{index}  {unique_id or f'{SPLITTING_MARK} {splits_at}'}"
 
 
 def _at_most(bars: Sequence[Bar], title: str) -> tuple[Block, ...]:
@@ -267,27 +269,33 @@ def _pieces(compilation: Compilation, timings: Timings, at: str | None) -> tuple
     return (
         Heading("Time in the pieces"),
         Choices((Choice(AT, "measured at", tuple((each, each) for each in known), chosen),)),
-        _groups(timings, own[0]),
+        _groups(compilation, timings, own[0]),
         *_at_most(bars, "Each piece, in order of execution"),
     )
 
 
-def _groups(timings: Timings, one: PieceTiming) -> Table:
+def _groups(compilation: Compilation, timings: Timings, one: PieceTiming) -> Table:
     point = timings_view.point_text(one.sizes)
+    colours = views.colour_of(compilation)
     rows = tuple(
-        Row(
-            (
-                Cell(row["piece"]),
-                Cell(f"{row['occurs']}×", row["occurs"]),
-                Cell(f"{row['median_microseconds']:,.1f}", row["median_microseconds"]),
-                Cell(f"{row['share']:.0%}", row["share"]),
-            ),
-            None if row["piece"].startswith("▨") else ("unique", row["piece"]),
-        )
+        _group_row(row, colours)
         for row in timings_view.group_rows(timings)
         if row["sizes"] == point and row["served_by"] == one.served_by
     )
     return Table("Added up by group", _GROUPS, rows)
+
+
+def _group_row(row: views.Row, colours: Mapping[str, int]) -> Row:
+    sign, _, splits_at = row["piece"].partition(" ")
+    letter = "" if sign == SPLITTING_MARK else row["piece"]
+    cells = (
+        Cell(letter, colour=colours.get(letter)),
+        Cell(splits_at),
+        Cell(f"{row['occurs']}×", row["occurs"]),
+        Cell(f"{row['median_microseconds']:,.1f}", row["median_microseconds"]),
+        Cell(f"{row['share']:.0%}", row["share"]),
+    )
+    return Row(cells, ("unique", letter) if letter else None)
 
 
 __all__ = ["AT", "MEASURE", "panels", "replay_view", "sizes_to_measure"]

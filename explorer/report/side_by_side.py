@@ -22,7 +22,7 @@ Line: TypeAlias = tuple[str, ...]
 
 _WORD = re.compile(r"\.\w+|\w+|\s+|[^\w\s]")  # with its dot, ``.silu`` is no name of a value
 _ANY_NAME = "\0"
-_LIKE_ENOUGH = 0.5
+_LIKE_ENOUGH = 0.6
 _MOST_COMPARED = 60
 """Lines of a changed part that are compared with each other; of more, they are paired in order."""
 
@@ -116,7 +116,8 @@ def _most_alike(
 
 
 def _likeness(first: Line, second: Line) -> float:
-    matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
+    words = [[word for word in line if not word.isspace()] for line in (first, second)]
+    matcher = difflib.SequenceMatcher(None, *words, autojunk=False)
     return matcher.ratio() if matcher.real_quick_ratio() >= _LIKE_ENOUGH else 0.0
 
 
@@ -140,9 +141,9 @@ def _compared(
     """Two lines, with what differs between them."""
     if j is None:
         assert i is not None
-        return PairedLine("left", _parts(ours[i], set()), None)
+        return PairedLine("left", _parts(ours[i], _all(ours[i])), None)
     if i is None:
-        return PairedLine("right", None, _parts(theirs[j], set()))
+        return PairedLine("right", None, _parts(theirs[j], _all(theirs[j])))
     equal = _equal_places(keys[i], theirs[j])
     if len(equal) == len(ours[i]) == len(theirs[j]):
         return PairedLine(

@@ -99,7 +99,7 @@ def _artifacts(compilation: Compilation) -> Table:
         Row(_artifact_cells(each, colours.get(each.unique_id)), ("artifact", number))
         for number, each in enumerate(compilation.artifacts)
     )
-    return Table("Artifacts", _ARTIFACTS, rows, "There is no artifact: nothing was compiled.")
+    return Table("", _ARTIFACTS, rows, "There is no artifact: nothing was compiled.")
 
 
 def _artifact_cells(artifact: Artifact, colour: int | None) -> tuple[Cell, ...]:
