@@ -55,7 +55,9 @@ def checked_table(tensors: Tensors, draft: object) -> DimTable:
                 table.setdefault(path, {})[str(dim)] = checked
     if not tensors:
         return table
-    sizes = {(each["path"], str(dim["dim"])): dim["size"] for each in tensors for dim in each["dims"]}
+    sizes = {
+        (each["path"], str(dim["dim"])): dim["size"] for each in tensors for dim in each["dims"]
+    }
     for path, dims in table.items():
         for dim in dims:
             if (path, dim) not in sizes:

@@ -90,7 +90,9 @@ def _checked(names: Iterable[object]) -> list[str]:
         if not isinstance(name, str):
             raise ConfigError(f"A splitting op is named by a string, not a {type(name).__name__}.")
         if len(name) > LONGEST_TEXT:
-            raise ConfigError(f"The name of a splitting op has {len(name):,} characters: that is no op.")
+            raise ConfigError(
+                f"The name of a splitting op has {len(name):,} characters: that is no op."
+            )
         if name.strip():
             found[name.strip()] = None
     if len(found) > MOST_NAMES:

@@ -163,7 +163,9 @@ def parse_endpoints(text: str) -> tuple[int, ...]:
     Raises:
         ConfigError: one sentence that quotes what is no size.
     """
-    return tuple(_size(word, "write the last size of each range, as in 8, 64") for word in _words(text))
+    return tuple(
+        _size(word, "write the last size of each range, as in 8, 64") for word in _words(text)
+    )
 
 
 def parse_compile_sizes(text: str) -> tuple[int | str, ...]:

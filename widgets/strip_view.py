@@ -55,7 +55,9 @@ class StripView(View):
 
     @traitlets.validate("marks")
     def _clean_marks(self, proposal: traitlets.Bunch) -> Mapping[str, str]:
-        return {str(int(at)): label_of(text, _LONGEST_MARK) for at, text in proposal["value"].items()}
+        return {
+            str(int(at)): label_of(text, _LONGEST_MARK) for at, text in proposal["value"].items()
+        }
 
     @traitlets.validate("warning")
     def _clean_warning(self, proposal: traitlets.Bunch) -> str:
