@@ -12,7 +12,7 @@ function render({ model, el }) {
     class: "pwx-small",
     title: "Forget what is chosen here: which dims are dynamic follows from the signature",
     onclick: () => put(model, "draft", null),
-  }, "infer");
+  }, "↺ infer");
   const find = h("input", {
     type: "search", placeholder: "find a tensor", "aria-label": "Find a tensor", size: 14,
     oninput: () => rows(),
@@ -22,8 +22,8 @@ function render({ model, el }) {
   const scroll = h("div", { class: "scroll" }, table);
   const summary = h("div", { class: "pwx-quiet pwx-small summary", role: "status" });
   const head = h("div", { class: "head" },
-    h("span", { class: "pwx-label" }, "dynamic dims"), source, forget, find, fold);
-  body.append(head, scroll, summary, names);
+    h("span", { class: "pwx-label" }, "dynamic dims"), forget, find, fold, source, summary);
+  body.append(head, scroll, names);
   let unfolded = false;
   let cells = []; // of the rows that are shown: what makes one follow the traits
 
@@ -53,18 +53,20 @@ function render({ model, el }) {
       placeholder: dim.default, "aria-label": `Name of the size of ${place}`,
       title: "One name is one size: dims with the same name are equal",
       onchange: () => edit(tensor.path, key, mode.value, name.value),
+      onblur: () => follow(),
     });
     const together = h("span", { class: "together pwx-small" });
     const fixed = h("span", { class: "pwx-small pwx-bad" },
       dim.note.startsWith("the model") ? `▲ ${dim.note}` : "");
-    const box = h("td", {}, h("span", { class: "cell" },
+    const box = h("span", { class: "cell" },
       h("code", { class: "pwx-quiet" }, `[${dim.dim}]`), h("span", { class: "size" }, String(dim.size)),
-      mode, name, together, fixed));
-    const follow = (count, faulty) => {
+      mode, name, together, fixed);
+    cells.push((count, faulty) => {
       const now = chosen(tensor.path, key);
       mode.value = now?.mode ?? "static";
       name.hidden = together.hidden = !now;
-      if (now && name.value !== now.name) name.value = now.name;
+      const typing = document.activeElement === name;
+      if (now && !typing && name.value !== now.name) name.value = now.name;
       box.classList.toggle("static", !now);
       const many = now?.name ? count.get(now.name) : 0;
       together.textContent = many > 1 ? `= ×${many}` : "";
@@ -72,8 +74,7 @@ function render({ model, el }) {
       const bad = faulty[0] === tensor.path && faulty[1] === key;
       if (bad) name.setAttribute("aria-invalid", "true");
       else name.removeAttribute("aria-invalid");
-    };
-    cells.push(follow);
+    });
     return box;
   }
 
@@ -81,9 +82,9 @@ function render({ model, el }) {
     return h("tr", {},
       h("th", { scope: "row", title: tensor.title }, h("code", {}, tensor.label)),
       h("td", { class: "pwx-quiet pwx-small" }, tensor.dtype),
-      h("td", { class: "dims" }, tensor.dims.length
-        ? h("table", { role: "presentation" }, h("tr", {}, tensor.dims.map((dim) => cell(tensor, dim))))
-        : h("span", { class: "pwx-quiet" }, "scalar")));
+      h("td", {}, h("div", { class: "row" }, tensor.dims.length
+        ? tensor.dims.map((dim) => cell(tensor, dim))
+        : h("span", { class: "cell pwx-quiet" }, "scalar"))));
   }
 
   function rows() {
@@ -118,7 +119,7 @@ function render({ model, el }) {
     for (const each of cells) each(count, faulty);
     clear(names).append(...[...count.keys()].map((name) => h("option", { value: name })));
     const given = model.get("draft") != null;
-    source.textContent = given ? "" : "inferred from the signature; choose to change them";
+    source.textContent = given ? "" : "inferred from the signature:";
     source.hidden = given;
     forget.hidden = !given;
     el.classList.toggle("inferred", !given);

@@ -18,7 +18,7 @@ function render({ model, el }) {
   const text = h("span", { class: "text" });
   const clock = h("span", { class: "clock pwx-quiet" });
   const running = h("span", { class: "running" }, bar, text, clock, cancel);
-  const frame = h("div", { class: "row" }, plan, stale, recompile, running);
+  const frame = h("div", { class: "row" }, recompile, running, plan, stale);
   keepKeys(frame);
   el.append(frame);
   let since = performance.now(), timer = null;
@@ -39,9 +39,10 @@ function render({ model, el }) {
     plan.textContent = plan.title = model.get("plan");
     const old = model.get("stale");
     stale.textContent = old ? `◷ ${old}` : "";
-    stale.hidden = !old;
+    stale.hidden = !old || model.get("running");
     const { done: finished = 0, total = 0, text: said = "" } = model.get("progress");
     running.hidden = !model.get("running");
+    frame.classList.toggle("busy", model.get("running"));
     recompile.disabled = !model.get("can_recompile");
     cancel.disabled = !model.get("can_cancel");
     text.textContent = text.title = said;

@@ -7,7 +7,7 @@ function render({ model, el }) {
   const { body, end } = control(model, el, "ops", "Splitting ops");
   const number = boxes++;
   const chips = h("span", { class: "chips", role: "list", "aria-label": "Splitting ops" });
-  const list = h("ul", { id: `pwx-ops-list-${number}`, role: "listbox", "aria-label": "Ops of the graph", hidden: true });
+  const list = h("ul", { id: `pwx-ops-list-${number}`, role: "listbox", "aria-label": "Ops of the graph", hidden: true, popover: "manual" });
   const entry = h("input", {
     type: "text", role: "combobox", "aria-label": "Add a splitting op", "aria-expanded": "false",
     "aria-controls": list.id, "aria-autocomplete": "list", spellcheck: "false", autocomplete: "off",
@@ -70,9 +70,27 @@ function render({ model, el }) {
       list.append(h("li", { class: "pwx-quiet rest", role: "presentation" },
         `and ${found.length - offered.length} more: type to find them`));
     }
-    list.hidden = !offered.length;
-    entry.setAttribute("aria-expanded", String(!list.hidden));
     entry.removeAttribute("aria-activedescendant");
+    if (!offered.length) return close();
+    list.hidden = false;
+    list.showPopover?.();
+    entry.setAttribute("aria-expanded", "true");
+    beside();
+  }
+
+  // The list stands in the page's top layer: boxes of a notebook cut off what sticks out of them.
+  function beside() {
+    if (list.hidden) return;
+    const box = entry.getBoundingClientRect(), below = innerHeight - box.bottom - 8;
+    list.style.minWidth = `${box.width}px`;
+    list.style.maxHeight = `${Math.max(Math.min(260, Math.max(below, box.top - 8)), 60)}px`;
+    const up = below < 120 && box.top > below;
+    list.style.left = `${Math.max(Math.min(box.left, innerWidth - list.offsetWidth - 8), 0)}px`;
+    list.style.top = `${up ? box.top - list.offsetHeight - 2 : box.bottom + 2}px`;
+  }
+
+  function moved(event) {
+    if (event.target !== list) beside();
   }
 
   function option(each, index) {
@@ -94,6 +112,7 @@ function render({ model, el }) {
   }
 
   function close() {
+    list.hidePopover?.();
     list.hidden = true;
     at = -1;
     entry.setAttribute("aria-expanded", "false");
@@ -112,7 +131,7 @@ function render({ model, el }) {
       taken(event);
       if (at >= 0 && !list.hidden) add([offered[at].name]);
       else add(split(entry.value));
-    } else if (event.key === "," && !entry.value.includes("'")) {
+    } else if (event.key === ",") {
       taken(event);
       add([entry.value]);
     } else if (event.key === "Escape") {
@@ -143,8 +162,15 @@ function render({ model, el }) {
   }
 
   draw();
+  addEventListener("scroll", moved, true);
+  addEventListener("resize", beside);
   const stop = listen(model, { draft: draw, choices: draw });
-  return () => { stop(); end(); };
+  return () => {
+    removeEventListener("scroll", moved, true);
+    removeEventListener("resize", beside);
+    stop();
+    end();
+  };
 }
 
 export default { render };

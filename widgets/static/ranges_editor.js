@@ -2,10 +2,12 @@
 
 const AXIS_HEIGHT = 38;
 const BAR = { top: 1, height: 20 };
+const PAUSE = 250; // milliseconds without a key after which a text is read
 const CHARACTER = 6.8; // pixels of a digit at 12 px, at most
 
 function render({ model, el }) {
   const { body, end } = control(model, el, "ranges", "Size ranges and exact sizes");
+  let pause = null; // while it runs, the boxes are ahead of the draft
   const boxes = {
     ranges: box("ranges", "ranges", "8, 64", 10, "Last size of each range but the last: 8, 64 makes 1–8, 9–64 and the rest"),
     sizes: box("sizes", "exact", "16 64", 14, "Sizes with an artifact of their own; the word cudagraph_capture_sizes may stand among them"),
@@ -21,16 +23,27 @@ function render({ model, el }) {
     const input = h("input", {
       type: "text", size, title, placeholder: hint, spellcheck: "false", autocomplete: "off",
       "aria-label": title,
-      oninput: () => put(model, "draft", { ...model.get("draft"), [name]: input.value }),
+      oninput: () => {
+        clearTimeout(pause);
+        pause = setTimeout(read, PAUSE);
+      },
+      onchange: () => read(),
     });
     h("label", {}, h("span", { class: "pwx-label" }, label), input);
     return input;
   }
 
+  function read() {
+    clearTimeout(pause);
+    pause = null;
+    const texts = Object.entries(boxes).map(([name, input]) => [name, input.value]);
+    put(model, "draft", Object.fromEntries(texts));
+  }
+
   function fill() {
     const draft = model.get("draft"), faulty = model.get("faulty");
     for (const [name, input] of Object.entries(boxes)) {
-      if (input.value !== draft[name]) input.value = draft[name] ?? "";
+      if (pause == null && input.value !== draft[name]) input.value = draft[name] ?? "";
       if (faulty === name) input.setAttribute("aria-invalid", "true");
       else input.removeAttribute("aria-invalid");
     }
@@ -59,16 +72,18 @@ function render({ model, el }) {
 
   // A mark per exact size below the bar; of labels that would touch, the earlier one stays.
   function ticks(sizes, at, width) {
-    let free = 0;
+    let free = 0, last = -Infinity;
     return sizes.flatMap(({ size, title, at: position }) => {
       const x = at(position), half = (String(size).length * CHARACTER) / 2;
       const middle = Math.min(Math.max(x, half), width - half);
       const fits = middle - half >= free;
       if (fits) free = middle + half + 5;
+      const crowded = x - last < 8;
+      if (!crowded) last = x;
       const bottom = BAR.top + BAR.height;
       return [
-        s("path", { class: "tick", d: `M${x} ${bottom - 6}L${x} ${bottom + 3}` }),
-        s("path", { class: "mark", d: `M${x} ${bottom - 4}l3.5 3.5l-3.5 3.5l-3.5 -3.5z` }, s("title", {}, title)),
+        s("path", { class: "tick", d: `M${x} ${bottom - 4}L${x} ${bottom + 3}` }, s("title", {}, title)),
+        !crowded && s("path", { class: "mark", d: `M${x} ${bottom - 4}l3.5 3.5l-3.5 3.5l-3.5 -3.5z` }, s("title", {}, title)),
         fits && s("text", { class: "size", x: middle, y: AXIS_HEIGHT - 3, "text-anchor": "middle" }, String(size)),
       ].filter(Boolean);
     });
@@ -79,7 +94,7 @@ function render({ model, el }) {
   sized.observe(axis.parentElement);
   draw();
   const stop = listen(model, { draft: fill, faulty: fill, view: draw });
-  return () => { sized.disconnect(); stop(); end(); };
+  return () => { clearTimeout(pause); sized.disconnect(); stop(); end(); };
 }
 
 export default { render };

@@ -1,7 +1,9 @@
 // All pieces in order. Cells are as wide as their nodes or times say, but never too small to hit.
 
 const NARROWEST = 9; // pixels; a cell that is narrower than its letter shows it when pointed at
+const COMFORTABLE = 12; // pixels that a cell has on average when there are many
 const GAP = 1;
+const PADDING = 3;
 const LETTER = 8; // pixels of one letter
 
 function render({ model, el }) {
@@ -52,20 +54,44 @@ function render({ model, el }) {
     }, h("span", {}, cell.label));
   }
 
-  // Widths in pixels: what all cells need at least, and the rest by weight.
+  // Widths in pixels: what all cells need at least, and the rest by weight; rows are filled.
   function place() {
-    const all = view().cells ?? [], width = cells.clientWidth;
-    if (!all.length || !width || width === drawnWidth) return;
+    const all = view().cells ?? [], width = cells.clientWidth - 2 * PADDING;
+    if (!all.length || width < COMFORTABLE || width === drawnWidth) return;
     drawnWidth = width;
     const weights = all.map((cell) => byTime() ? times()[cell.index] ?? 0 : cell.nodes);
-    const rows = Math.ceil((all.length * (NARROWEST + GAP)) / width);
+    const rows = Math.ceil((all.length * COMFORTABLE) / width);
     const sum = weights.reduce((a, b) => a + b, 0) || 1;
-    const rest = Math.max(rows * width - all.length * (NARROWEST + GAP) - (rows > 1 ? rows * NARROWEST : 0), 0);
+    // A row may end with a gap of less than a cell, which the others must not count on.
+    const spare = rows > 1 ? rows * COMFORTABLE : 0;
+    const rest = Math.max(rows * width - all.length * (NARROWEST + GAP) - spare, 0);
+    const widths = [];
+    let exact = 0, given = 0;
+    for (const weight of weights) {
+      exact += NARROWEST + (rest * weight) / sum;
+      widths.push(Math.min(Math.floor(exact) - given, width - GAP));
+      given = Math.floor(exact);
+    }
+    fill(widths, width);
+    cells.classList.toggle("dense", rows > 2);
     all.forEach((cell, at) => {
-      const wide = Math.min(NARROWEST + Math.floor(rest * weights[at] / sum), width - GAP);
       const element = cells.children[at];
-      element.style.width = `${wide}px`;
-      element.classList.toggle("narrow", wide < cell.label.length * LETTER + 3);
+      element.style.width = `${widths[at]}px`;
+      element.classList.toggle("narrow", widths[at] < cell.label.length * LETTER + 4);
+    });
+  }
+
+  // Gives what is left at the end of each row, but the last, to the cells of that row.
+  function fill(widths, width) {
+    let start = 0, used = 0;
+    widths.forEach((wide, at) => {
+      if (used + wide <= width) {
+        used += wide + GAP;
+        return;
+      }
+      const left = width - used + GAP, count = at - start;
+      for (let i = 0; i < count; i++) widths[start + i] += Math.floor(left / count) + (i < left % count);
+      [start, used] = [at, wide + GAP];
     });
   }
 
