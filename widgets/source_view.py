@@ -50,7 +50,7 @@ class SourceView(View):
             self.fx, self.generated = {}, {}
             self.view = code_view(compilation)
 
-    def open(self, pane: str, index: int) -> None:
+    def fill(self, pane: str, index: int) -> None:
         """Fills a pane: the FX source of a piece, or the generated code of an artifact.
 
         Args:
@@ -80,4 +80,4 @@ def _open(view: View, intent: Intent) -> None:
     if intent.get("intent") == "open" and isinstance(view, SourceView):
         pane, index = intent.get("pane"), intent.get("index")
         if isinstance(pane, str) and isinstance(index, int) and not isinstance(index, bool):
-            view.open(pane, index)
+            view.fill(pane, index)

@@ -17,11 +17,14 @@ Span: TypeAlias = list[int | str]
 
 PYTHON = frozenset(keyword.kwlist)
 CPP = frozenset(
-    "alignas auto bool break case char class const constexpr continue do double else enum extern "
-    "false float for goto if inline int int8_t int16_t int32_t int64_t long namespace nullptr "
-    "operator public private restrict return short signed sizeof static static_cast struct switch "
-    "template this true typedef typename uint8_t uint32_t uint64_t union unsigned using void "
-    "volatile while __global__ __restrict__".split()
+    re.findall(
+        r"\S+",
+        """alignas auto bool break case char class const constexpr continue do double else enum
+        extern false float for goto if inline int int8_t int16_t int32_t int64_t long namespace
+        nullptr operator public private restrict return short signed sizeof static static_cast
+        struct switch template this true typedef typename uint8_t uint32_t uint64_t union unsigned
+        using void volatile while __global__ __restrict__""",
+    )
 )
 """Keywords of C++, and names of types that are written like them."""
 

@@ -111,7 +111,7 @@ def _is_known(mark: Mark) -> bool:
     return bool(mark.nodes or mark.guards or mark.sites or mark.ran)
 
 
-def _code_row(  # noqa: PLR0913 - a line is told by its file, number and text
+def _code_row(
     compilation: Compilation,
     source: SourceFile,
     number: int,
@@ -317,14 +317,12 @@ def generated_view(compilation: Compilation, artifact_index: int) -> dict[str, A
 
 
 INFERRED = (
-    "Inductor names the nodes of its calls, but not of C++ kernels: theirs (≈) are found by the ops "
-    "in the kernel's name."
+    "Inductor names the nodes of its calls, but not of C++ kernels: theirs (≈) are found by the "
+    "ops in the kernel's name."
 )
 
 
 def _no_code(artifact: Artifact) -> str:
-    if artifact.backend == "eager":
-        return "The eager backend generates no code: the piece runs as its FX graph says."
     return f"The backend {clean(artifact.backend)} does not say what code it generated."
 
 
@@ -362,11 +360,14 @@ def _generated_spans(lines: list[str], found: Attribution) -> list[list[Span]]:
 def _block(piece: Piece, nodes: tuple[fx.Node, ...], is_inferred: bool) -> Row:
     """What rows of generated code that came from the same nodes have in common."""
     locations = [place for node in nodes if (place := user_location(node)) is not None]
+    lines = dict.fromkeys((place.file, place.line) for place in locations)
     names = listed([node.name for node in nodes], 8)
     where = f", {lines_text(locations)}" if locations else ""
     return {
         "nodes": [node_id(piece, node) for node in nodes][:MOST_NODES],
-        "lines": [[file, line] for file, line in dict.fromkeys((p.file, p.line) for p in locations)],
+        "lines": [
+            [file, line] for file, line in dict.fromkeys((p.file, p.line) for p in locations)
+        ],
         "inferred": is_inferred,
         "about": [clean(f"{'Probably from' if is_inferred else 'From'} {names}{where}.")],
         "select": ["node", node_id(piece, nodes[-1])],

@@ -86,8 +86,7 @@ def about_line(
         said.append(site_text(captured.branch_sites, number, is_text_known=is_text_known))
     said += _more(len(mark.sites), "test")
     said += [
-        guard_text(captured.guards[number], compilation)
-        for number in mark.guards[:MOST_CONDITIONS]
+        guard_text(captured.guards[number], compilation) for number in mark.guards[:MOST_CONDITIONS]
     ]
     said += _more(len(mark.guards), "condition")
     if mark.nodes:
@@ -142,4 +141,3 @@ def _recorded(site: BranchSite) -> str:
     if site.recorded_as is RecordedAs.CACHED:
         return " It left no condition of its own: the same had been asked before."
     return ""
-

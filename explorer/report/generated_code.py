@@ -4,7 +4,8 @@ Inductor (torch 2.13) writes ``# Topologically Sorted Source Nodes: [linear_1, m
 ATen: [...]`` before each call of its wrapper and, in Triton, before each kernel. Before C++ kernels
 and their calls it writes nothing: theirs are inferred from the ops in the kernel's name
 (``cpp_fused_mul_silu_split_1``), among the nodes that the next call names which reads what the
-kernel wrote, or else among those that nothing names.
+kernel wrote, or else among those that nothing names. Other backends may hand over FX source: there
+a line came from the node that it assigns.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _KERNEL_BEGIN = re.compile(r"(\w+) = async_compile\.(\w+)\(")
 _KERNEL_END = re.compile(r"'''(?:, .*)?\)\s*$")
 _NO_CALL = re.compile(r"\s*(?:#|del |assert_|with |return\b|$)")
 _ALLOCATION = re.compile(r"\s*\w+ = (?:empty_strided\w*|reinterpret_tensor|get_raw_stream|buf)\b")
+_ASSIGNED = re.compile(r"\s+(\w+)(?: : [^=]+)? = ")
 _BUFFER = re.compile(r"\bbuf\d+\b")
 _LONGEST_STATEMENT = 12
 
@@ -115,7 +117,17 @@ class _Reader:
         self._find_calls(inside)
         self._infer()
         self._blame_kernels()
+        if not self.found.nodes:
+            self._read_assignments()
         return self.found
+
+    def _read_assignments(self) -> None:
+        """Code that is the graph itself, as that of the eager backend, assigns to nodes' names."""
+        for at, line in enumerate(self.lines):
+            assigned = _ASSIGNED.match(line)
+            node = self.node_of.get(assigned[1]) if assigned else None
+            if node is not None:
+                self.found.nodes[at] = (node,)
 
     def _comment(self, at: int, names: str, inside: set[int]) -> None:
         """A comment belongs to the call behind it, and to the kernel behind it."""
@@ -163,7 +175,7 @@ class _Reader:
         for number in range(at + 1, len(self.lines)):
             line = self.lines[number]
             is_named = number in self.found.nodes and number not in self.found.inferred
-            if is_named and buffers & set(_BUFFER.findall(line)) and not line.lstrip()[0] == "#":
+            if is_named and buffers & set(_BUFFER.findall(line)) and line.lstrip()[0] != "#":
                 return number
         return None
 
