@@ -291,6 +291,11 @@ class GuardAudit:
 
         return diagnose.report(self)
 
+    def _repr_html_(self) -> str:
+        from explorer.report import guard_html
+
+        return guard_html.audit_html(self)
+
     def __repr__(self) -> str:
         names = ", ".join(self.dimensions) or "no dimension"
         return (

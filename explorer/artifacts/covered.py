@@ -84,6 +84,17 @@ class Coverage:
             f"{_counted(self.captures, 'capture')}, {self.seconds:.1f} s"
         )
 
+    def report(self) -> str:
+        """The same, and what each graph serves, a line each."""
+        from explorer.report import guard_html
+
+        return guard_html.coverage_text(self)
+
+    def _repr_html_(self) -> str:
+        from explorer.report import guard_html
+
+        return guard_html.coverage_html(self)
+
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}"

@@ -165,3 +165,8 @@ class Diagnosis:
         from explorer.guards import diagnose
 
         return diagnose.diagnosis_text(self)
+
+    def _repr_html_(self) -> str:
+        from explorer.report import guard_html
+
+        return guard_html.diagnosis_html(self)
