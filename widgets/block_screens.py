@@ -11,6 +11,7 @@ from explorer.diff import compare
 from explorer.report import dedupe_view, diff_view, ranges_view, replay_view, store_view
 from explorer.report.blocks import Block, Choice, Choices, Sentence
 from explorer.report.wording import clean
+from widgets.block_view import BlockView
 from widgets.findings import Findings
 from widgets.history import title_of
 from widgets.looking import Look
@@ -30,14 +31,10 @@ class BlockScreen(Screen):
 
     def make(self) -> View:
         """A widget without data."""
-        from widgets.block_view import BlockView
-
-        return BlockView()
+        return BlockView(self.name)
 
     def draw(self, compilation: Compilation, found: Findings) -> None:
         """Gives the widget its blocks."""
-        from widgets.block_view import BlockView
-
         assert isinstance(self.made, BlockView)
         self.made.show(self.blocks(compilation, found))
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from explorer import Compilation, ConfigError
+from explorer import Compilation, Coverage
 from explorer.trying import try_size
+from widgets.domain_text import parse_domain, sizes_of
 from widgets.findings import Findings
+from widgets.guard_view import MOST_TRIALS, GuardView
 from widgets.looking import Look
 from widgets.screens import Screen
 from widgets.view import View
-
-MOST_TRIALS = 8
-"""Tries that are kept."""
 
 
 class GuardScreen(Screen):
@@ -23,17 +22,21 @@ class GuardScreen(Screen):
 
     def make(self) -> View:
         """A widget without data."""
-        from widgets.guard_view import GuardView
-
         return GuardView()
 
     def draw(self, compilation: Compilation, found: Findings) -> None:
         """The axis, the tests in the source, and what was found out."""
-        from widgets.guard_view import GuardView
+        view = self._view
+        view.show(compilation, found.diagnosis)
+        view.set_trials(found.trials)
+        if found.coverage is not None:
+            view.set_coverage(found.coverage)
 
-        view = self.made
+    @property
+    def _view(self) -> GuardView:
+        view = self.widget
         assert isinstance(view, GuardView)
-        view.show(compilation, found.diagnosis, coverage=found.coverage, trials=found.trials)
+        return view
 
     def opened(self, compilation: Compilation, found: Findings) -> None:
         """Audits, where nobody has yet."""
@@ -62,7 +65,7 @@ class GuardScreen(Screen):
         Raises:
             ConfigError: the text is no domain.
         """
-        domain = domain_of(compilation, text)
+        domain = parse_domain(text, self._view.names)
         what = "trying fixes" if try_fixes else "auditing the guards"
 
         def look(look: Look) -> None:
@@ -78,12 +81,8 @@ class GuardScreen(Screen):
         Raises:
             ConfigError: these are no sizes, or the compilation cannot be run.
         """
-        if not isinstance(sizes, Mapping) or not all(
-            isinstance(value, int) and not isinstance(value, bool) for value in sizes.values()
-        ):
-            raise ConfigError("Sizes to try are numbers by name, such as n = 4.")
+        point = sizes_of(sizes)
         session = self.viewer.running_session()
-        point = {str(name): value for name, value in sizes.items()}
 
         def look(look: Look) -> None:
             trial = try_size(session, point)
@@ -99,26 +98,34 @@ class GuardScreen(Screen):
         Raises:
             ConfigError: the text is no domain, or the policy captures no variants.
         """
-        domain = domain_of(compilation, text)
+        domain = parse_domain(text, self._view.names)
         session = self.viewer.running_session()
 
+        def fills(coverage: Coverage) -> None:
+            found.coverage = coverage
+            if self.viewer.compilation is compilation:
+                self._view.set_coverage(coverage)
+
         def look(look: Look) -> None:
-            found.coverage = session.model().cover(
-                domain, progress=look.progress, cancel=look.cancel
+            fills(
+                session.model().cover(
+                    domain, progress=look.progress, cancel=look.cancel, partial=fills
+                )
             )
 
         self._look("covering", look, compilation)
 
-    def _look(self, what: str, look: Any, compilation: Compilation) -> None:
-        from widgets.guard_view import GuardView
-
-        view = self.widget
-        assert isinstance(view, GuardView)
+    def _look(self, what: str, look: Callable[[Look], None], compilation: Compilation) -> None:
+        """Starts a look; the view says that it goes on, and what went wrong."""
 
         def shown(given: Look) -> None:
+            view = self._view
             view.busy, view.problem = what, ""
             try:
                 look(given)
+            except Exception as error:
+                view.set_problem(error)
+                raise
             finally:
                 view.busy = ""
 

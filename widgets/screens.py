@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from explorer import Compilation
+from explorer.report.wording import microseconds_text
 from widgets.findings import Findings
+from widgets.graph_view import GraphView
+from widgets.source_view import SourceView
 from widgets.view import Intent, View
 
 if TYPE_CHECKING:
@@ -83,18 +86,14 @@ class GraphScreen(Screen):
 
     def make(self) -> View:
         """A widget without data."""
-        from widgets.graph_view import GraphView
-
         return GraphView()
 
     def draw(self, compilation: Compilation, found: Findings) -> None:
         """The nodes, and the time of each piece where it was measured."""
-        from widgets.graph_view import GraphView
-
         assert isinstance(self.made, GraphView)
         if self._drawn is not compilation:
             self.made.show(compilation)
-        self.made.overlay = piece_overlay(found.microseconds)
+        self.made.overlay = _overlay(found.microseconds)
 
 
 class SourceScreen(Screen):
@@ -104,14 +103,20 @@ class SourceScreen(Screen):
 
     def make(self) -> View:
         """A widget without data."""
-        from widgets.source_view import SourceView
-
         return SourceView()
 
     def draw(self, compilation: Compilation, found: Findings) -> None:
         """The code; what was found out later is not in it."""
-        from widgets.source_view import SourceView
-
         assert isinstance(self.made, SourceView)
         if self._drawn is not compilation:
             self.made.show(compilation)
+
+
+def _overlay(microseconds: Mapping[int, float]) -> dict[str, Any]:
+    """The time of each piece, as ``GraphView.overlay`` wants it."""
+    if not microseconds:
+        return {}
+    values = {
+        str(index): [value, microseconds_text(value)] for index, value in microseconds.items()
+    }
+    return {"title": "median time of each piece in one call", "values": values}

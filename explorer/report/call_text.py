@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.artifacts import Artifact, RunRecord
-from explorer.report.wording import listed, range_text
+from explorer.report.wording import listed, microseconds_text, range_text
 
 NOTHING_YET = "no call was recorded yet"
 
@@ -17,15 +17,6 @@ def call_text(record: RunRecord | None) -> str:
     sizes = ", ".join(f"{name} = {size}" for name, size in record.sizes.items())
     text = f"last call{f' {sizes}' if sizes else ''}: {_served_by(record)}"
     return f"{text}, {microseconds_text(record.microseconds)}"
-
-
-def microseconds_text(microseconds: float) -> str:
-    """``412 µs``, ``1.24 ms``, ``2.10 s``."""
-    if microseconds < 1_000:
-        return f"{microseconds:.0f} µs" if microseconds >= 10 else f"{microseconds:.1f} µs"
-    if microseconds < 1_000_000:
-        return f"{microseconds / 1e3:.3g} ms"
-    return f"{microseconds / 1e6:.2f} s"
 
 
 def _served_by(record: RunRecord) -> str:

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -132,6 +132,7 @@ class CompiledModel:
         *,
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
+        partial: Callable[[Coverage], None] | None = None,
     ) -> Coverage:
         """Captures and compiles up front what calls of a domain need.
 
@@ -140,6 +141,7 @@ class CompiledModel:
                 1..min(max_size, 65536) for a size that is left out.
             progress: told how many points are decided.
             cancel: looked at between captures.
+            partial: told what the graphs so far cover, before each further one.
 
         Raises:
             ConfigError: the policy is not VARIANTS, or the domain does not fit.
@@ -154,7 +156,9 @@ class CompiledModel:
             )
         config = self._states[0].config
         with torch.no_grad():
-            return cover(self._variants, config, domain, progress=progress, cancel=cancel)
+            return cover(
+                self._variants, config, domain, progress=progress, cancel=cancel, partial=partial
+            )
 
     def capture_cuda_graphs(self, *args: Any, **kwargs: Any) -> tuple[CUDAGraphRecord, ...]:
         """Captures the CUDA graphs of every capture size before they are needed, largest first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -41,6 +41,7 @@ def cover(
     *,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
+    partial: Callable[[Coverage], None] | None = None,
 ) -> Coverage:
     """Captures and compiles until every point of a domain has a graph.
 
@@ -50,6 +51,7 @@ def cover(
         domain: as for ``Compilation.audit``.
         progress: told how many points are decided.
         cancel: looked at between captures.
+        partial: told what the graphs so far cover, before each further one.
 
     Raises:
         ConfigError: a name that is not there, or a value that is no range.
@@ -64,6 +66,8 @@ def cover(
         if progress is not None:
             done = int(np.count_nonzero(search.owner != _NOBODY))
             progress(Progress(done, search.points.count, _named(search.points.at(probe))))
+        if partial is not None:
+            partial(search.result(time.perf_counter() - started))
         search.settle(probe)
     if progress is not None:
         progress(Progress(search.points.count, search.points.count, "covered"))

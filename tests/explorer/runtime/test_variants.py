@@ -403,6 +403,14 @@ def test_cover_needs_the_policy() -> None:
         model.cover()
 
 
+def test_cover_tells_what_the_graphs_so_far_cover() -> None:
+    told: list[Coverage] = []
+    coverage = compiled(is_four, rows(10)).cover(SizeRange(2, 64), partial=told.append)
+    assert [each.graphs for each in told] == [1]
+    assert told[0].regions[0].points == 62, "all sizes from 2 to 64 but 4"
+    assert [each.points for each in coverage.regions] == [62, 1]
+
+
 def test_cover_says_how_far_it_is_and_can_be_cancelled() -> None:
     seen = []
     compiled(is_four, rows(10)).cover(progress=seen.append)
