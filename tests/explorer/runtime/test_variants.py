@@ -13,6 +13,7 @@ from explorer import (
     CompilationConfig,
     CompiledModel,
     ConfigError,
+    Coverage,
     GuardPolicy,
     GuardViolation,
     SizeRange,
