@@ -60,11 +60,14 @@ class Marks:
         compilation: whose.
         at: line -> what is known of it.
         texts: file -> line -> what it said at the capture; empty where that is not known.
+        placeless: ids of nodes that do not say which line they came from: torch keeps no line of
+            code that was made by exec.
     """
 
     compilation: Compilation
     at: dict[Line, Mark] = field(default_factory=dict)
     texts: dict[str, dict[int, str]] = field(default_factory=dict)
+    placeless: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for piece in self.compilation.pieces:
@@ -110,6 +113,7 @@ class Marks:
         self._passed(frames_of(node.meta.get("stack_trace") or ""))
         mark = self._mark(user_location(node))
         if mark is None:
+            self.placeless.append(node_id(piece, node))
             return
         mark.nodes.append(node_id(piece, node))
         mark.pieces[piece.index] = None

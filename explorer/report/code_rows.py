@@ -4,8 +4,9 @@ A row is a dict with ``kind`` (``line``, ``file``, ``fold`` or ``note``), ``text
 those of the following that are not empty: ``number``, ``spans`` (``code_tokens``), ``full`` (the
 text of a line that was shortened), ``nodes`` (ids), ``lines`` (``[file, line]`` each), ``letters``
 (``letter colour count`` each), ``pieces``, ``guards``, ``sites`` (indices), ``count`` (nodes),
-``ran`` (whether the capture went through it), ``inferred``, ``about`` (sentences), ``select``
-(what a click selects: kind and key).
+``ran`` (whether the capture went through it), ``inferred``, ``about`` (sentences), ``decided``
+(how many of them, the first ones, are about tests and conditions), ``select`` (what a click
+selects: kind and key).
 """
 
 from __future__ import annotations

@@ -69,15 +69,12 @@ def nodes_text(count: int, letters: list[dict[str, Any]]) -> str:
     return f"{counted(count, 'node')}, in {' and '.join(where)}"
 
 
-def about_line(
-    compilation: Compilation, mark: Mark, letters: list[dict[str, Any]], *, is_text_known: bool
-) -> list[str]:
-    """All that is said of a line, most important first.
+def about_tests(compilation: Compilation, mark: Mark, *, is_text_known: bool) -> list[str]:
+    """What is said of the tests and conditions of a line, and of one that was left out.
 
     Args:
         compilation: of the line.
         mark: of the line.
-        letters: of its pieces.
         is_text_known: whether its file has the text of the capture.
     """
     captured = compilation.captured
@@ -89,8 +86,12 @@ def about_line(
         guard_text(captured.guards[number], compilation) for number in mark.guards[:MOST_CONDITIONS]
     ]
     said += _more(len(mark.guards), "condition")
-    if mark.nodes:
-        said.append(f"{nodes_text(len(mark.nodes), letters)}.")
+    return [shortened(clean(text), _LONGEST) for text in said]
+
+
+def about_nodes(mark: Mark, letters: list[dict[str, Any]]) -> list[str]:
+    """What is said of the nodes of a line, and of the values that they make."""
+    said = [f"{nodes_text(len(mark.nodes), letters)}."] if mark.nodes else []
     if mark.values:
         values = [text if n == 1 else f"{text} ({n}×)" for text, n in mark.values.items()]
         said.append(f"Makes {listed(values, MOST_VALUES)}.")

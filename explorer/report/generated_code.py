@@ -25,8 +25,9 @@ MOST_LINES = 20_000
 _SOURCE_NODES = re.compile(r"\s*#.*\bSource Nodes: \[([^\]]*)\]")
 _KERNEL_BEGIN = re.compile(r"(\w+) = async_compile\.(\w+)\(")
 _KERNEL_END = re.compile(r"'''(?:, .*)?\)\s*$")
-_NO_CALL = re.compile(r"\s*(?:#|del |assert_|with |return\b|$)")
-_ALLOCATION = re.compile(r"\s*\w+ = (?:empty_strided\w*|reinterpret_tensor|get_raw_stream|buf)\b")
+_BEFORE_CALL = re.compile(
+    r"\s*(?:assert_|with |return\b|\w+ = (?:empty_strided\w*|reinterpret_tensor|get_raw_stream)\()"
+)
 _ASSIGNED = re.compile(r"\s+(\w+)(?: : [^=]+)? = ")
 _BUFFER = re.compile(r"\bbuf\d+\b")
 _LONGEST_STATEMENT = 12
@@ -142,7 +143,7 @@ class _Reader:
             if line.lstrip().startswith(("#", "del ")):
                 continue
             self.found.nodes[number] = nodes
-            if not _ALLOCATION.match(line) and not _NO_CALL.match(line):
+            if "(" in line and not _BEFORE_CALL.match(line):
                 return
 
     def _find_calls(self, inside: set[int]) -> None:

@@ -85,7 +85,7 @@ function render({ model, el }) {
 
   function showSource() {
     const sentence = "Nothing was compiled yet: the model's source is shown as soon as it was captured.";
-    panes.source.show(view(), { sentence });
+    panes.source.show(view(), { sentence, about: view().note });
   }
 
   function showFx() {
