@@ -21,9 +21,9 @@ IntentHandler: TypeAlias = Callable[["View", Intent], None]
 _STATIC = Path(__file__).parent / "static"
 
 
-def script(name: str) -> str:
-    """The module of a view: what all views share, then its own part."""
-    return "\n".join(_text(f"{each}.js") for each in ("common", name))
+def script(*names: str) -> str:
+    """The module of a view: what all views share, then its own parts, in order."""
+    return "\n".join(_text(f"{each}.js") for each in ("common", *names))
 
 
 def style(name: str) -> str:
