@@ -86,7 +86,7 @@ class Run:
 
 
 def axis_rows(audit: GuardAudit, example: Mapping[str, int], gets: str) -> list[Row]:
-    """One axis per dimension: ``name first last example fixed text segments``.
+    """One axis per dimension: ``key name first last example fixed text segments``.
 
     Of several dimensions each has the others as in the example; its sentence says so.
 
@@ -100,13 +100,13 @@ def axis_rows(audit: GuardAudit, example: Mapping[str, int], gets: str) -> list[
         sizes, states = _line(audit, name, example)
         others = {k: v for k, v in example.items() if k != name and k in audit.domain}
         reasons = _reasons(audit, name, others)
-        segments = [
-            _segment(name, run, reasons, gets) for run in folded(runs_of(sizes, states, first))
-        ]
+        runs = folded(runs_of(sizes, states, first))
+        segments = [_segment(audit, name, run, reasons(run), gets) for run in runs]
         fixed = ", ".join(f"{clean(k)} = {v}" for k, v in others.items())
         text = f"{clean(name)} = {first}–{last}"
         rows.append(
             {
+                "key": name,
                 "name": clean(name),
                 "first": first,
                 "last": last,
@@ -222,18 +222,26 @@ def _mixed(runs: Sequence[Run]) -> list[Run]:
 # ------------------------------------------------------------------------------------------- words
 
 
-def _segment(name: str, run: Run, reasons: Callable[[Run], str], gets: str) -> Row:
-    count = counted(run.last - run.first + 1, "size")
-    text = f"{clean(name)} = {run.sizes} ({count}): "
+def _segment(audit: GuardAudit, name: str, run: Run, rejecting: Sequence[int], gets: str) -> Row:
+    """``first last state text guards``; the last are the conditions that do not hold there."""
+    text = f"{clean(name)} = {run.sizes} ({counted(run.last - run.first + 1, 'size')}): "
     if run.parts is not None:
         text += "; ".join(_part(state, sizes) for state, sizes in run.parts.items())
     else:
         text += _SHORT[run.state]
-        reason = reasons(run)
+        reason = _problem(audit, name, run)
+        if run.state == "wrong":
+            reason = listed([_condition(audit, each) for each in rejecting], _MOST_REASONS)
         text += f": {reason}" if reason else ""
     if run.state == "wrong" or (run.parts and "wrong" in run.parts):
         text += f". {gets}"
-    return {"first": run.first, "last": run.last, "state": run.state, "text": f"{text}."}
+    return {
+        "first": run.first,
+        "last": run.last,
+        "state": run.state,
+        "text": f"{text}.",
+        "guards": list(rejecting),
+    }
 
 
 def _part(state: str, sizes: Intervals) -> str:
@@ -242,8 +250,10 @@ def _part(state: str, sizes: Intervals) -> str:
     return f"{_SHORT[state]} at {count if shown.endswith('...') else f'{shown} ({count})'}"
 
 
-def _reasons(audit: GuardAudit, name: str, others: Mapping[str, int]) -> Callable[[Run], str]:
-    """Says which conditions do not hold somewhere in a run, or why eager fails there."""
+def _reasons(
+    audit: GuardAudit, name: str, others: Mapping[str, int]
+) -> Callable[[Run], Sequence[int]]:
+    """Says which conditions do not hold somewhere in a run where the graph is wrong."""
     rejected: list[tuple[int, np.ndarray]] = []
     if len(audit.domain) == 1:
         for each in audit.violations:
@@ -254,24 +264,26 @@ def _reasons(audit: GuardAudit, name: str, others: Mapping[str, int]) -> Callabl
         truth = judge.conditions.truth({**others, name: sizes}, sizes.shape)
         for index in np.flatnonzero(~truth.holds.all(axis=1)).tolist():
             rejected.append((index, np.array(pairs(sizes[~truth.holds[index]])).reshape(-1, 2)))
-    problems = {
-        probe.sizes[name]: probe.problem
-        for group in audit.groups
-        for probe in group.probes
-        if probe.outcome is EagerOutcome.FAILS and name in probe.sizes
-    }
 
-    def say(run: Run) -> str:
-        if run.state == "fails":
-            known = [text for size, text in problems.items() if run.first <= size <= run.last]
-            return shortened(clean(known[0]), _LONGEST_REASON) if known else ""
-        if run.state != "wrong":
-            return ""
+    def rejecting(run: Run) -> Sequence[int]:
+        if run.state not in ("wrong", "mixed"):
+            return ()
         meets = [index for index, sizes in rejected if _overlaps(sizes, run)]
-        made = [index for index in meets if not audit.guards[index].is_bound] or meets
-        return listed([_condition(audit, index) for index in made], _MOST_REASONS)
+        return [index for index in meets if not audit.guards[index].is_bound] or meets
 
-    return say
+    return rejecting
+
+
+def _problem(audit: GuardAudit, name: str, run: Run) -> str:
+    """Why the model itself fails in a run, where it was seen."""
+    if run.state != "fails":
+        return ""
+    for group in audit.groups:
+        for probe in group.probes:
+            is_here = run.first <= probe.sizes.get(name, -1) <= run.last
+            if is_here and probe.outcome is EagerOutcome.FAILS:
+                return shortened(clean(probe.problem).rstrip("."), _LONGEST_REASON)
+    return ""
 
 
 def _overlaps(intervals: np.ndarray, run: Run) -> bool:
@@ -290,7 +302,7 @@ def _condition(audit: GuardAudit, index: int) -> str:
 
 
 def map_view(audit: GuardAudit) -> Row | None:
-    """A coarse map of exactly two dimensions: ``x y columns rows cells text``; else None.
+    """A coarse map of exactly two dimensions: ``keys x y columns rows cells text``; else None.
 
     A cell is ``[state, text]``; rows ascend in the second dimension, columns in the first.
     """
@@ -309,6 +321,7 @@ def map_view(audit: GuardAudit) -> Row | None:
         for j, r in enumerate(rows)
     ]  # fmt: skip
     return {
+        "keys": [x, y],
         "x": clean(x),
         "y": clean(y),
         "columns": [list(each) for each in columns],

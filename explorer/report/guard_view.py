@@ -145,6 +145,7 @@ def _view(
         "notes": _notes(diagnosis),
         "fixes": [] if diagnosis is None else [_fix(each) for each in fix_notes(diagnosis)],
         "fixes_text": _fixes_text(diagnosis),
+        "can_try_fixes": _can_try_fixes(diagnosis),
         "domain_text": _domain_text(captured, config, diagnosis),
         "cover_problem": _cover_problem(policy),
     }
@@ -233,13 +234,14 @@ def _bare_axis(size: Size, config: CompilationConfig) -> Row:
     name, last = clean(size.name), min(config.max_size, LARGEST_DEFAULT_SIZE)
     text = f"{name} = 1–{last} ({counted(last, 'size')}): not audited yet."
     return {
+        "key": size.name,
         "name": name,
         "first": 1,
         "last": last,
         "example": size.hint,
         "fixed": "",
         "text": f"{name} = 1–{last}",
-        "segments": [{"first": 1, "last": last, "state": "unseen", "text": text}],
+        "segments": [{"first": 1, "last": last, "state": "unseen", "text": text, "guards": []}],
     }
 
 
@@ -348,6 +350,11 @@ def _fix(note: FixNote) -> Row:
         "diff": shortened(clean(with_short_paths(note.diff), keep="\n\t"), 20_000),
         "tried": note.seconds is not None,
     }
+
+
+def _can_try_fixes(diagnosis: Diagnosis | None) -> bool:
+    """Whether there is something to fix that nothing was tried for."""
+    return diagnosis is not None and not diagnosis.trials and bool(fix_notes(diagnosis))
 
 
 def _fixes_text(diagnosis: Diagnosis | None) -> str:
