@@ -30,7 +30,7 @@ class OpsEditor(ControlView):
     _esm = script("controls", "ops_editor")
     _css = style("controls", "ops_editor")
 
-    value: Any = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    value: Any = traitlets.List(traitlets.Any()).tag(sync=True)
     draft: Any = traitlets.List(traitlets.Any()).tag(sync=True)
     choices: Any = traitlets.List(traitlets.Dict()).tag(sync=True)
 

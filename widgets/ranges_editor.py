@@ -81,15 +81,15 @@ class RangesEditor(ControlView):
         if self.draft == _texts(self.value):
             self.message, self.faulty = "", ""
             return
-        box = "ranges"
+        box = ""
         try:
             settings = {}
             for box, (name, parse) in _BOXES.items():
                 settings[name] = parse(_text(self.draft, box))
-            box = "sizes"  # the only one that can be at odds with the other settings
+            box = ""
             value = _value(self._config.replace(**settings))
         except ConfigError as error:
-            self.faulty, self.message = box, str(error)
+            self.faulty, self.message = box or _box_of(error), str(error)
             return
         self.message, self.faulty = "", ""
         self.value = value
@@ -110,6 +110,12 @@ class RangesEditor(ControlView):
 
     def __repr__(self) -> str:
         return f"RangesEditor({self.view.get('text', 'no ranges')})"
+
+
+def _box_of(error: ConfigError) -> str:
+    """The box with the setting that a sentence begins with; sizes can be at odds with any other."""
+    names = {name: box for box, (name, _) in _BOXES.items()}
+    return names.get(str(error).partition(" ")[0], "sizes")
 
 
 def _value(config: CompilationConfig) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _TIP_WIDTH = 400
 _MOST_SIZES = 6
 _MOST_DIMS_OF_SIZE = 4
 
-# ---------------------------------------------------------------------------------------------- dims
+# --------------------------------------------------------------------------------------------- dims
 
 
 def dims_view(source: CaptureRequest | Compilation) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _dim_text(dim: Mapping[str, Any], chosen: Mapping[str, str] | None) -> str:
     return f"{dim['size']} {chosen['mode']} {chosen['name'] or dim['default']}"
 
 
-# -------------------------------------------------------------------------------------------- ranges
+# ------------------------------------------------------------------------------------------- ranges
 
 
 def ranges_axis(config: CompilationConfig) -> dict[str, Any]:
@@ -221,4 +221,4 @@ def _axis_text(ranges: Sequence[SizeRange], exact: Sequence[int]) -> str:
     return f"{text}; exactly {listed(map(str, exact), 12)}" if exact else text
 
 
-__all__ = ["DimTable", "MODES", "dims_text", "dims_view", "ranges_axis", "shared_sizes_text"]
+__all__ = ["MODES", "DimTable", "dims_text", "dims_view", "ranges_axis", "shared_sizes_text"]
