@@ -64,7 +64,7 @@ class Controls:
         self.guard_policy = _dropdown(
             "guards", [(each.name, each) for each in GuardPolicy], config.guard_policy
         )
-        backends = [(name, name) for name in BACKENDS]
+        backends: list[tuple[str, Any]] = [(name, name) for name in BACKENDS]
         if not isinstance(config.backend, str):
             backends.append((str(config.backend.name), config.backend))
         self.backend = _dropdown("backend", backends, config.backend)

@@ -28,7 +28,9 @@ class GraphView(View):
             the length of a bar, and its text: ``[12.3, "12.3 µs"]``.
     """
 
-    _esm = script("graph_tree", "graph_layout", "graph_paint", "graph_details", "graph_moves", "graph_view")
+    _esm = script(
+        "graph_tree", "graph_layout", "graph_paint", "graph_details", "graph_moves", "graph_view"
+    )
     _css = style("graph_view")
 
     text = traitlets.Unicode().tag(sync=True)

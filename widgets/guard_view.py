@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import traitlets
@@ -73,6 +74,10 @@ class GuardView(View):
     def set_trial(self, trial: Trial) -> None:
         """Adds the result of a trial."""
         self.trials = [*self.trials, trial_view(trial)][-MOST_TRIALS:]
+
+    def set_trials(self, trials: Sequence[Trial]) -> None:
+        """Shows these trials, oldest first, in the place of those before."""
+        self.trials = [trial_view(each) for each in trials][-MOST_TRIALS:]
 
     def set_coverage(self, coverage: Coverage) -> None:
         """Shows which graph serves which sizes."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from explorer import Compilation
-from explorer.report.wording import microseconds_text
+from explorer.report.wording import duration_text
 from widgets.findings import Findings
 from widgets.graph_view import GraphView
 from widgets.source_view import SourceView
@@ -116,7 +116,5 @@ def _overlay(microseconds: Mapping[int, float]) -> dict[str, Any]:
     """The time of each piece, as ``GraphView.overlay`` wants it."""
     if not microseconds:
         return {}
-    values = {
-        str(index): [value, microseconds_text(value)] for index, value in microseconds.items()
-    }
+    values = {str(index): [value, duration_text(value)] for index, value in microseconds.items()}
     return {"title": "median time of each piece in one call", "values": values}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.artifacts import Artifact, RunRecord
-from explorer.report.wording import listed, microseconds_text, range_text
+from explorer.report.wording import duration_text, listed, range_text
 
 NOTHING_YET = "no call was recorded yet"
 
@@ -16,7 +16,7 @@ def call_text(record: RunRecord | None) -> str:
         return NOTHING_YET
     sizes = ", ".join(f"{name} = {size}" for name, size in record.sizes.items())
     text = f"last call{f' {sizes}' if sizes else ''}: {_served_by(record)}"
-    return f"{text}, {microseconds_text(record.microseconds)}"
+    return f"{text}, {duration_text(record.microseconds)}"
 
 
 def _served_by(record: RunRecord) -> str:

@@ -57,9 +57,7 @@ NOTHING_FOUND = Found()
 
 def whole_page(compilation: Compilation, found: Found = NOTHING_FOUND) -> str:
     """One self-contained page with every view; it loads nothing and runs no script."""
-    guards = guard_view(
-        compilation, found.diagnosis, coverage=found.coverage, trials=found.trials
-    )
+    guards = guard_view(compilation, found.diagnosis, coverage=found.coverage, trials=found.trials)
     blocks = _blocks(compilation, found)
     code = code_block(code_text(code_view(compilation)))
     graph = code_block(graph_text(node_view(compilation)))
@@ -74,9 +72,7 @@ def whole_page(compilation: Compilation, found: Found = NOTHING_FOUND) -> str:
 
 def whole_text(compilation: Compilation, found: Found = NOTHING_FOUND) -> str:
     """Every view as text, for a terminal."""
-    guards = guard_view(
-        compilation, found.diagnosis, coverage=found.coverage, trials=found.trials
-    )
+    guards = guard_view(compilation, found.diagnosis, coverage=found.coverage, trials=found.trials)
     parts = {
         "Summary": summary(compilation),
         "Pieces": strip_text(strip_view(compilation)),

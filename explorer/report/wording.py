@@ -66,15 +66,6 @@ def duration_text(microseconds: float) -> str:
     return f"{microseconds:.0f} µs" if microseconds >= 9.95 else f"{microseconds:.1f} µs"
 
 
-def microseconds_text(microseconds: float) -> str:
-    """``412 µs``, ``1.24 ms``, ``2.10 s``."""
-    if microseconds < 1_000:
-        return f"{microseconds:.0f} µs" if microseconds >= 10 else f"{microseconds:.1f} µs"
-    if microseconds < 1_000_000:
-        return f"{microseconds / 1e3:.3g} ms"
-    return f"{microseconds / 1e6:.2f} s"
-
-
 def bytes_text(count: int | None) -> str:
     """``12.3 kB``, ``4.5 MB``; a dash when it is not known."""
     if count is None:
