@@ -80,6 +80,7 @@ class Viewer:
             self.selecting.attach(view)
         self.header.offer(FORMS, closes=session is not None)
         self.header.on_intent(self._on_header)
+        self.strip.on_intent(self._on_header)
         self.status.on_intent(self._on_status)
         self.tabs.observe(self._on_tab, ["value", "side_by_side"])
 
@@ -216,6 +217,7 @@ class Viewer:
         self.strip.marks = {str(index): text for index, text in marks.items()}
         found = self.findings[compilation]
         self.strip.warning = guard_warning(compilation, found.diagnosis)
+        self.tabs.badges = {"Guards": self.strip.warning}
         times = found.microseconds
         self.strip.microseconds = [times.get(piece.index) for piece in compilation.pieces if times]
 

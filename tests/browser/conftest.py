@@ -77,7 +77,8 @@ def run_cells(
 
     yield run
     for page in opened:
-        take_picture(page.page, page.name, tmp_path)
+        keep_picture(page.page, page.name, tmp_path)
+        page.page.close()
 
 
 @pytest.fixture
@@ -93,15 +94,21 @@ def stage(
 
     yield show
     for number, each in enumerate(opened):
-        take_picture(each.page, f"{_name_of(request)}_{number}", tmp_path)
+        keep_picture(each.page, f"{_name_of(request)}_{number}", tmp_path)
+        each.page.close()
 
 
-def take_picture(page: Any, name: str, otherwise: Path) -> None:
-    """Keeps a picture of a page, and closes it."""
+@pytest.fixture
+def take_picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any, str], None]:
+    """``take_picture(page, name)`` keeps a picture in the middle of a test."""
+    return lambda page, name: keep_picture(page, f"{_name_of(request)}_{name}", tmp_path)
+
+
+def keep_picture(page: Any, name: str, otherwise: Path) -> None:
+    """Keeps a picture of a page in the folder ``SCREENSHOTS``, or in another one."""
     folder = Path(os.environ.get("SCREENSHOTS") or otherwise)
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"{name}.png")
-    page.close()
 
 
 def _name_of(request: pytest.FixtureRequest) -> str:
