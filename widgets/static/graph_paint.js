@@ -52,7 +52,11 @@ function readsText(reads) {
 }
 
 function counted(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+  return `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function grouped(count) {
+  return count < 1000 ? String(count) : count.toLocaleString("en");
 }
 
 // Width and height. What a box reads from afar stands in it, as a small reference.
@@ -66,7 +70,7 @@ function sizeOfBox(tree, box, overlay) {
   if (box.children) return { width: Math.min(first + words.note.length * SMALL_CHARACTER + extra + 60, 440) };
   const reads = words.reads.length ? readsText(words.reads).length * 5.8 + 10 : 0;
   const width = Math.min(Math.max(first + extra, words.note.length * SMALL_CHARACTER, reads, 60) + 22, most + extra);
-  return { width, height: (isNode ? NODE_HEIGHT : GROUP_HEIGHT) + (reads ? 20 : 0) };
+  return { width: Math.ceil(width / 8) * 8, height: (isNode ? NODE_HEIGHT : GROUP_HEIGHT) + (reads ? 20 : 0) };
 }
 
 // ---------------------------------------------------------------------------------------- the index
@@ -77,11 +81,15 @@ class SceneIndex {
     this.leaves = new Map();
     this.links = new Map();
     this.long = [];
-    this.frames = scene.boxes.filter((box) => box.children);
-    for (const box of scene.boxes) if (!box.children) this.put(this.leaves, box, box.y, box.y + box.height);
+    this.frames = new Map();
+    this.tall = [];
+    for (const box of scene.boxes) {
+      if (box.children && box.height > 20 * BUCKET) this.tall.push(box);
+      else this.put(box.children ? this.frames : this.leaves, box, box.y, box.y + box.height);
+    }
     for (const link of scene.links) {
-      link.top = link.points[1];
-      link.bottom = link.points[link.points.length - 1];
+      link.top = link.source.y + link.source.height;
+      link.bottom = link.target.y;
       if (link.bottom - link.top > 20 * BUCKET) this.long.push(link);
       else this.put(this.links, link, link.top, link.bottom);
     }
@@ -107,6 +115,13 @@ class SceneIndex {
 
   leavesBetween(top, bottom) {
     return [...this.between(this.leaves, top, bottom)];
+  }
+
+  // Outer frames before those inside.
+  framesBetween(top, bottom) {
+    const tall = this.tall.filter((box) => box.y <= bottom && box.y + box.height >= top);
+    const found = [...tall, ...this.between(this.frames, top, bottom)].filter((box) => box.y + box.height >= top);
+    return found.sort((a, b) => a.index - b.index);
   }
 
   linksBetween(top, bottom) {
@@ -262,7 +277,7 @@ function drawScene(pen, scene, tree, { width, height, ratio, view, theme, marks,
   const top = -view.y / view.zoom, bottom = (height - view.y) / view.zoom;
   const left = -view.x / view.zoom, right = (width - view.x) / view.zoom;
   const isIn = (box) => box.y <= bottom && box.y + box.height >= top && box.x <= right && box.x + box.width >= left;
-  const frames = scene.index.frames.filter((box) => box.y <= bottom && box.y + box.height >= top);
+  const frames = scene.index.framesBetween(top, bottom);
   const isTiny = view.zoom < TINY;
   const brush = { pen, tree, theme, view, marks, overlay, top, left, right };
   for (const box of frames) drawFrame(brush, box);
@@ -280,6 +295,7 @@ function drawScene(pen, scene, tree, { width, height, ratio, view, theme, marks,
 function drawLink({ pen, theme, view }, link, isStrong) {
   const line = Math.max(isStrong ? 2 : 1, (isStrong ? 1.6 : 0.7) / view.zoom);
   const stroke = isStrong ? theme.accent : theme.edge;
+  link.points ??= pointsOf(link);
   pen.path(link.points, { stroke, line, dash: link.written ? [5, 3] : [], arrow: view.zoom > READABLE });
 }
 

@@ -35,6 +35,7 @@ class GraphTree {
       if (kind === "piece") this.pieceSpan.set(this.spans.key[span], span);
     });
     this.knownWords = new Map();
+    this.plans = new Map(); // what the layout remembers
     this.open = new Set();     // spans whose inside is drawn
     this.shown = new Map();    // fold -> numbers of the bodies that are drawn
     this.glimpsed = new Map(); // fold -> one body more, because somebody went to a node in it
@@ -230,6 +231,12 @@ class GraphTree {
     const key = `${box.type}${box.key}${box.last ?? ""}`;
     if (!this.knownWords.has(key)) this.knownWords.set(key, wordsOf(this, box));
     return this.knownWords.get(key);
+  }
+
+  // Whether a box stands for bodies of a repetition that are pieces.
+  isOfPieces(box) {
+    const first = box.fold == null ? null : this.inside[this.inside[box.fold][0]][0];
+    return first != null && this.spans.kind[first] === "piece";
   }
 
   // What a number of the overlay would be given under.

@@ -117,7 +117,7 @@ class GraphPane {
     if (!this.byKey.has(this.cursor)) this.cursor = null;
     this.stats.layoutMs = performance.now() - begin;
     this.stats.boxes = this.scene.boxes.length;
-    this.minimap.boxes = null;
+    this.minimap.picture = null;
     for (const each of this.levels) each.setAttribute("aria-pressed", String(each.dataset.level === this.tree.level));
     this.unfoldButton.setAttribute("aria-pressed", String(this.tree.isUnfolded));
     const view = this.model.get("view");
@@ -384,7 +384,7 @@ class GraphPane {
 
   sayFound(text) {
     const { hits, hitAt } = this;
-    const count = hitAt < 0 ? counted(hits.length, "hit") : `${(hitAt + 1).toLocaleString("en")} of ${counted(hits.length, "hit")}`;
+    const count = hitAt < 0 ? counted(hits.length, "hit") : `${grouped(hitAt + 1)} of ${counted(hits.length, "hit")}`;
     this.found.textContent = !text ? "" : hits.length ? count : "no hits";
   }
 
