@@ -69,7 +69,8 @@ function sizeOfBox(tree, box, overlay) {
   const extra = measured ? measured.length * SMALL_CHARACTER + 14 : 0;
   if (box.children) return { width: Math.min(first + words.note.length * SMALL_CHARACTER + extra + 60, 440) };
   const reads = words.reads.length ? readsText(words.reads).length * 5.8 + 10 : 0;
-  const width = Math.min(Math.max(first + extra, words.note.length * SMALL_CHARACTER, reads, 60) + 22, most + extra);
+  const found = isNode ? 0 : 64; // room for how many nodes were found inside
+  const width = Math.min(Math.max(first + extra, words.note.length * SMALL_CHARACTER + found, reads, 60) + 22, most + extra);
   return { width: Math.ceil(width / 8) * 8, height: (isNode ? NODE_HEIGHT : GROUP_HEIGHT) + (reads ? 20 : 0) };
 }
 
@@ -388,7 +389,7 @@ function drawWords({ pen, tree, theme, marks, overlay }, box, mark, isSplitting)
   if (measured) drawMeasured(pen, theme, box, x, wide, measured);
   if (mark.hits && !isNode) {
     const text = `${mark.hits} found`;
-    pen.text(x + wide - text.length * 6 - 8, box.y + box.height + 12, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
+    pen.text(x + wide - text.length * 6 - 8, box.y + 30.5, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
   }
   if (!reads.length) return;
   const isLit = marks.isLit(box), look = isLit ? { alpha: 0.25, line: 2 } : { alpha: 0.9, line: 1 };

@@ -508,7 +508,7 @@ function firstNotBelow(sorted, value) {
 }
 
 function render({ model, el }) {
-  const pane = new GraphPane(model, el);
+  const pane = (el.graphPane = new GraphPane(model, el));
   el.classList.add("pwx", "pwx-graph");
   const changes = {
     "change:view": () => pane.load(),
