@@ -55,7 +55,9 @@ class Rows:
     sources: Sequence[Sequence[int]]
 
 
-def piece_spans(pieces: Sequence[Piece], ranges: Sequence[tuple[int, int]], rows: Rows) -> list[Span]:
+def piece_spans(
+    pieces: Sequence[Piece], ranges: Sequence[tuple[int, int]], rows: Rows
+) -> list[Span]:
     """The spans of all pieces, equal neighbours folded, with their modules inside.
 
     Args:

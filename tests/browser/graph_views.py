@@ -79,9 +79,7 @@ def _module(view: dict[str, Any], path: str) -> int:
     return _number(view["tables"]["module"], path)
 
 
-def _add(
-    view: dict[str, Any], name: str, kind: str, op: str, module: str, constants: str
-) -> int:
+def _add(view: dict[str, Any], name: str, kind: str, op: str, module: str, constants: str) -> int:
     tables = view["tables"]
     row = {
         "name": name,

@@ -20,7 +20,7 @@ from widgets.graph_view import GraphView
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 OpenStage = Callable[..., Stage]
-HOSTILE = "</style><img src=q onerror=\"window.pwned=1\">'\n"
+HOSTILE = '</style><img src=q onerror="window.pwned=1">\'\n'
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,13 @@ def test_a_cut_value_lights_its_references(graph: Graph) -> None:
     graph.button("Pieces").click()
     assert any("reads cosine, sine" in each for each in graph.listed())
     accent = accent_pixels(graph)
-    lit = {"kind": "node", "key": "0/cosine", "nodes": ["0/cosine"], "pieces": [0], "text": "cosine"}
+    lit = {
+        "kind": "node",
+        "key": "0/cosine",
+        "nodes": ["0/cosine"],
+        "pieces": [0],
+        "text": "cosine",
+    }
     graph.stage.set("selection", lit)
     graph.button("Start").click()
     assert accent_pixels(graph) > accent
@@ -378,7 +384,7 @@ def test_svg_has_what_is_on_screen(graph: Graph) -> None:
 def saved_svg(graph: Graph) -> str:
     assert graph.stats["paintMs"] >= 0
     with graph.page.expect_download() as download:
-        graph.button("Save what is on screen as an SVG file").click()
+        graph.button("SVG").click()
     assert download.value.suggested_filename == "graph.svg"
     return Path(download.value.path()).read_text(encoding="utf-8")
 
@@ -429,7 +435,7 @@ def test_twenty_thousand_nodes_draw_only_what_is_in_sight(stage: OpenStage) -> N
     graph.search("mean_2345")
     assert graph.current == "mean_2345"
     assert graph.stats["drawnNodes"] < 60
-    graph.button("Fit the whole graph in the window").click()
+    graph.button("Fit").click()
     assert graph.stats["drawnNodes"] <= 1_500
     assert graph.stage.errors == []
 

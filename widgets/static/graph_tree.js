@@ -261,3 +261,19 @@ class GraphTree {
     return keys.length === 1 ? `piece ${keys[0]}` : `pieces ${keys[0]}–${keys[keys.length - 1]}`;
   }
 }
+
+// How many of some sorted node numbers a box holds.
+function countIn(sorted, box) {
+  if (!sorted.length) return 0;
+  return firstNotBelow(sorted, box.end) - firstNotBelow(sorted, box.start);
+}
+
+function firstNotBelow(sorted, value) {
+  let low = 0, high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -101,7 +101,9 @@ def edges(view: View) -> list[tuple[str, str]]:
 
 def spans(view: View, kind: str) -> list[View]:
     columns = view["spans"]
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
     return [{"number": number, **each} for number, each in enumerate(rows) if each["kind"] == kind]
 
 
@@ -240,7 +242,9 @@ def test_equal_pieces_are_folded(toy_view: View) -> None:
     (fold,) = spans(toy_view, "fold")
     bodies = [each for each in spans(toy_view, "body") if each["parent"] == fold["number"]]
     assert len(bodies) == 11
-    first = [each["key"] for each in spans(toy_view, "piece") if each["parent"] == bodies[0]["number"]]
+    first = [
+        each["key"] for each in spans(toy_view, "piece") if each["parent"] == bodies[0]["number"]
+    ]
     assert first == [2, 3]
 
 
@@ -339,7 +343,9 @@ def test_the_text_has_every_node_that_is_not_folded_away(toy_view: View) -> None
     assert "the same in pieces 4–5, pieces 6–7" in text and "and 4 more" in text
     (linear,) = [each for each in lines if each.strip().startswith("linear_1 =")]
     assert "linear(flatten, layers.0.attention.output.weight)  f32 n × 32" in linear
-    assert linear.rpartition(" ")[2].startswith("sample_models/toy_llama.py:") or "toy_llama" in linear
+    assert (
+        linear.rpartition(" ")[2].startswith("sample_models/toy_llama.py:") or "toy_llama" in linear
+    )
     assert "  piece 4  " not in text, "it is like piece 2"
     assert max(map(len, lines)) <= WIDTH + 60
 
