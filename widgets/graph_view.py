@@ -11,6 +11,18 @@ from explorer.report.node_text import graph_text
 from explorer.report.node_view import node_view
 from widgets.view import View, script, style
 
+_PARTS = (
+    "graph_tree",
+    "graph_layout",
+    "graph_pens",
+    "graph_paint",
+    "graph_details",
+    "graph_moves",
+    "graph_elements",
+    "graph_search",
+    "graph_view",
+)
+
 MOST_TEXT_LINES = 2_000
 """Lines of the text form that travel to the page."""
 
@@ -28,9 +40,7 @@ class GraphView(View):
             the length of a bar, and its text: ``[12.3, "12.3 µs"]``.
     """
 
-    _esm = script(
-        "graph_tree", "graph_layout", "graph_paint", "graph_details", "graph_moves", "graph_view"
-    )
+    _esm = script(*_PARTS)
     _css = style("graph_view")
 
     text = traitlets.Unicode().tag(sync=True)

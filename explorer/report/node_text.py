@@ -93,12 +93,12 @@ class _GraphText:
     def _node(self, node: int, pad: str) -> str:
         row = {name: self.tables[name][self.nodes[name][node]] for name in self.tables}
         reads = [self.nodes["name"][source] for source in self.reads.get(node, [])]
-        arguments = ", ".join([listed(reads, 8), *([row["constants"]] if row["constants"] else [])])
+        given = [listed(reads, 8) if reads else "", row["weights"], row["constants"]]
         name = shortened(self.nodes["name"][node], 40)
         if self.nodes["kind"][node] == "input":
             text = f"{pad}{name}  input {row['constants']}  {row['value']}"
         else:
-            arguments = arguments.removeprefix(", ")
+            arguments = ", ".join(each for each in given if each)
             text = f"{pad}{name} = {row['op'][0]}({arguments})  {row['value']}"
         text = shortened(text, WIDTH)
         place = row["place"][2]

@@ -30,9 +30,9 @@ MOST_INPUTS_ON_TOP = 12
 """Of more inputs of the first piece each stands where it is read."""
 
 MOST_OUTPUT_EDGES = 8
-"""Of more values that are returned, those of earlier pieces are cut."""
+"""Of more values that are returned, only those of the last place keep their edges."""
 
-BLOCK = 64
+BLOCK = 24
 """Nodes outside every numbered module count as one place for so many neighbours."""
 
 LONGEST_TEXT = 300
@@ -286,8 +286,8 @@ class _NodeView:
                     cut |= {(source, target) for target in far}
         returned = self.sources[-1] if self.columns["kind"][-1:] == ["output"] else []
         if len(returned) > MOST_OUTPUT_EDGES:
-            last = self.pieces[-1].index
-            far = [source for source in returned if self.columns["piece"][source] != last]
+            last = places[max(returned)]
+            far = [source for source in returned if places[source] != last]
             cut |= {(source, len(self.modules) - 1) for source in far}
         return cut
 
@@ -322,7 +322,7 @@ class _NodeView:
         uniques = self.compilation.unique_pieces
         number = next((i for i, u in enumerate(uniques) if u.unique_id == piece.unique_id), None)
         modules = dict.fromkeys((piece.modules[0], piece.modules[-1]) if piece.modules else ())
-        note = [counted(piece.node_count, "node"), self._text(" … ".join(modules))]
+        note = [counted(piece.node_count, "node"), " … ".join(modules)]
         if piece.kind is PieceKind.SPLITTING:
             title = listed([short_name(clean(name)) for name in piece.splitting_names], 2)
         else:
@@ -332,7 +332,7 @@ class _NodeView:
             "colour": number,
             "kind": piece.kind.value,
             "title": self._text(title),
-            "note": " · ".join(text for text in note if text),
+            "note": self._text(" · ".join(text for text in note if text)),
         }
 
 

@@ -60,7 +60,7 @@ function neighbours(tree, nodes, act, hint = "") {
     return h("button", { class: hint ? "link far" : "link", title, onclick: () => act.go(node) }, name);
   });
   const more = nodes.length - shown.length;
-  return more > 0 ? [...shown, h("span", { class: "pwx-quiet" }, `and ${more.toLocaleString("en")} more`)] : shown;
+  return more > 0 ? [...shown, h("span", { class: "pwx-quiet" }, `and ${grouped(more)} more`)] : shown;
 }
 
 function boxDetails(tree, box, act) {

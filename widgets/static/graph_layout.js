@@ -2,10 +2,12 @@
 // neighbours, lanes for edges that pass rows. Boxes inside are placed before the one around them.
 
 const ROW_GAP = 26, SIDE_GAP = 18, LANE_GAP = 10, LANE = 5;
+const NONE = Object.freeze([]);
+const MOST_PLANS = 4000;
 const FRAME_PAD = 14, FRAME_HEAD = 26, DOOR_GAP = 12;
 
 // A scene: {boxes, links, boxOf, width, height}. A box has x, y, width, height and anchor (where its
-// edges meet it); a link has points, source and target boxes, count (of edges) and written.
+// edges meet it); a link has source and target boxes, count (of edges), written, and pointsOf it.
 function sceneOf(tree, sizeOf) {
   const root = { type: "root", start: 0, end: tree.count, children: tree.boxes(), depth: 0 };
   const boxes = [], boxOf = new Array(tree.count);
@@ -14,58 +16,68 @@ function sceneOf(tree, sizeOf) {
     box.depth = parent.depth + 1;
     box.index = boxes.length;
     boxes.push(box);
-    if (box.children) for (const child of box.children) add(child, box);
+    if (box.children) addAll(box);
     else for (let node = box.start; node < box.end; node++) boxOf[node] = box;
   };
-  for (const child of root.children) add(child, root);
+  const addAll = (parent) => {
+    parent.routes = new Map();
+    parent.children.forEach((child, at) => {
+      child.at = at;
+      add(child, parent);
+    });
+  };
+  addAll(root);
   const links = linksOf(tree, boxes.length, boxOf);
   for (const link of links) addRoutes(link);
   arrange(root, tree, sizeOf);
   root.x = root.y = 0;
   settleInside(root, tree);
-  for (const link of links) link.points = pointsOf(link);
   return { boxes, links, boxOf, root, width: root.width, height: root.height };
 }
 
-// Edges between drawn boxes, those between the same two as one.
+// Edges between drawn boxes, those between the same two as one. Between two nodes there is only one.
 function linksOf(tree, count, boxOf) {
   const { source, target } = tree.edges, written = new Set(tree.edges.written);
-  const found = new Map();
+  const found = new Map(), links = [];
   for (let edge = 0; edge < source.length; edge++) {
     const from = boxOf[source[edge]], to = boxOf[target[edge]];
     if (from === to) continue;
-    const key = from.index * count + to.index;
-    const link = found.get(key);
-    if (link) link.count++;
-    else found.set(key, { source: from, target: to, count: 1, written: false });
-    if (written.has(edge)) found.get(key).written = true;
+    const isPlain = from.type === "node" && to.type === "node", key = from.index * count + to.index;
+    let link = isPlain ? null : found.get(key);
+    if (!link) {
+      link = { source: from, target: to, leaves: NONE, enters: NONE, count: 0, written: false };
+      links.push(link);
+      if (!isPlain) found.set(key, link);
+    }
+    link.count++;
+    if (written.has(edge)) link.written = true;
   }
-  return [...found.values()];
+  return links;
 }
 
 // A link leaves the boxes around its source, crosses one box, and enters those around its target.
 function addRoutes(link) {
-  link.leaves = [];
-  link.enters = [];
   let from = link.source, to = link.target;
   while (from.parent !== to.parent) {
     if (from.depth >= to.depth) {
+      if (link.leaves === NONE) link.leaves = [];
       link.leaves.push(routeIn(from.parent, from, null));
       from = from.parent;
     } else {
+      if (link.enters === NONE) link.enters = [];
       link.enters.push(routeIn(to.parent, null, to));
       to = to.parent;
     }
   }
   link.crosses = routeIn(from.parent, from, to);
-  link.enters.reverse();
+  if (link.enters.length > 1) link.enters.reverse();
 }
 
 function routeIn(parent, from, to) {
-  parent.routes ??= new Map();
-  const key = `${from?.index ?? ""}>${to?.index ?? ""}`;
-  if (!parent.routes.has(key)) parent.routes.set(key, { parent, from, to, lanes: [] });
-  return parent.routes.get(key);
+  const key = (from ? from.at + 1 : 0) * (parent.children.length + 1) + (to ? to.at + 1 : 0);
+  let route = parent.routes.get(key);
+  if (!route) parent.routes.set(key, (route = { parent, from, to, lanes: NONE, doorX: null }));
+  return route;
 }
 
 function arrange(box, tree, sizeOf) {
@@ -76,21 +88,40 @@ function arrange(box, tree, sizeOf) {
   }
   for (const child of box.children) arrange(child, tree, sizeOf);
   box.least = box.type === "root" ? 0 : sizeOf(box).width;
-  const routes = [...(box.routes?.values() ?? [])];
-  box.children.forEach((child, at) => (child.at = at));
-  const rows = new Rows(box, ranksOf(box, routes, tree));
-  for (const route of routes) rows.addRoute(route);
+  box.isSequence = box.children.some((child) => tree.isPiece(child) || tree.isOfPieces(child));
+  const routes = [...box.routes.values()], known = tree.plans, key = planKey(box, routes);
+  let plan = known.get(key);
+  if (!plan) {
+    if (known.size >= MOST_PLANS) known.clear();
+    known.set(key, (plan = planOf(box, routes)));
+  }
+  follow(plan, box, routes);
+}
+
+// Boxes with the same children and edges inside are placed alike; equal layers are placed once.
+function planKey(box, routes) {
+  const sizes = box.children.map((c) => `${c.type === "node" ? "" : c.children ? "f" : "g"}${c.width}.${c.height}.${c.inX | 0}.${c.outX | 0}`);
+  const edges = routes.map((route) => `${route.from?.at ?? ""}>${route.to?.at ?? ""}`);
+  return `${box.type === "root"}${box.isSequence}${box.least | 0}|${sizes.join()}|${edges.join()}`;
+}
+
+function planOf(box, routes) {
+  const rows = new Rows(box, ranksOf(box, routes));
+  const drawn = routes.map((route) => rows.addRoute(route));
   rows.sort();
   rows.place();
-  rows.measure(box, routes, box.type === "root" ? 0 : FRAME_HEAD);
+  return rows.plan(box, drawn, box.type === "root" ? 0 : FRAME_HEAD);
+}
+
+function follow(plan, box, routes) {
+  Object.assign(box, plan.box);
+  box.children.forEach((child, at) => Object.assign(child, plan.children[at]));
+  routes.forEach((route, at) => Object.assign(route, plan.routes[at]));
 }
 
 // Pieces stand one below the other in the order in which they run; all else by what it waits for.
-function ranksOf(box, routes, tree) {
-  const { children } = box, rank = new Int32Array(children.length);
-  const holdsPieces = (each) => each.span != null && (tree.isPiece(each) || (each.children?.some(holdsPieces) ?? false));
-  const isRow = (each) => holdsPieces(each) || (each.type === "rest" && tree.bodyName(each.fold, 0).startsWith("piece"));
-  box.isSequence = children.some(isRow);
+function ranksOf(box, routes) {
+  const { children } = box, rank = new Array(children.length).fill(0);
   if (box.isSequence) {
     for (let at = 1; at < children.length; at++) {
       const together = children[at].type === "node" && children[at - 1].type === "node";
@@ -98,16 +129,13 @@ function ranksOf(box, routes, tree) {
     }
     return rank;
   }
-  const inner = routes.filter((route) => route.from && route.to);
-  inner.sort((a, b) => a.from.at - b.from.at);
-  const isFed = new Set(routes.filter((route) => route.to).map((route) => route.to.at));
+  const isFed = new Array(children.length).fill(false), first = new Array(children.length).fill(Infinity);
+  const inner = routes.filter((route) => route.from && route.to).sort((a, b) => a.from.at - b.from.at);
+  for (const { to } of routes) if (to) isFed[to.at] = true;
   for (const { from, to } of inner) rank[to.at] = Math.max(rank[to.at], rank[from.at] + 1);
-  const first = new Map(); // of what reads nothing: the row of its first reader
-  for (const { from, to } of inner) {
-    if (!isFed.has(from.at)) first.set(from.at, Math.min(first.get(from.at) ?? Infinity, rank[to.at]));
-  }
-  for (const [at, row] of first) rank[at] = row - 1;
-  return rank;
+  for (const { from, to } of inner) first[from.at] = Math.min(first[from.at], rank[to.at]);
+  // What reads nothing stands just above its first reader.
+  return rank.map((row, at) => (isFed[at] || first[at] === Infinity ? row : first[at] - 1));
 }
 
 // Items in rows: children, lanes of passing edges, and doors in the first and last row, where edges
@@ -131,15 +159,16 @@ class Rows {
   add(row, left, right, height) {
     const item = this.left.length;
     this.left.push(left), this.right.push(right), this.height.push(height);
-    this.above.push([]), this.below.push([]), this.row.push(row);
+    this.above.push(NONE), this.below.push(NONE), this.row.push(row);
     this.rows[row].push(item);
     return item;
   }
 
+  // {lanes, door}: the items of a route.
   addRoute(route) {
     const first = route.from ? route.from.at : this.add(0, LANE, LANE, 0);
     const last = route.to ? route.to.at : this.add(this.last + 2, LANE, LANE, 0);
-    route.door = route.from ? (route.to ? null : last) : first;
+    const door = route.from ? (route.to ? null : last) : first, lanes = [];
     const gap = this.row[last] - this.row[first] - 1;
     let previous = first;
     if (gap <= this.lanes) {
@@ -147,21 +176,25 @@ class Rows {
       for (let row = this.row[first] + 1; row < this.row[last]; row++) {
         const lane = this.add(row, LANE, LANE, 0);
         this.join(previous, lane);
-        route.lanes.push(lane);
+        lanes.push(lane);
         previous = lane;
       }
     }
     this.join(previous, last);
+    return { lanes, door, isIn: !route.from };
   }
 
   join(upper, lower) {
-    this.below[upper].push(lower);
-    this.above[lower].push(upper);
+    if (this.below[upper] === NONE) this.below[upper] = [lower];
+    else this.below[upper].push(lower);
+    if (this.above[lower] === NONE) this.above[lower] = [upper];
+    else this.above[lower].push(upper);
   }
 
   // Four sweeps, down and up in turn: each row by the mean place of the row just sorted.
   sort() {
-    const place = new Float64Array(this.left.length), centre = new Float64Array(this.left.length);
+    if (this.rows.every((row) => row.length < 2)) return;
+    const place = new Array(this.left.length).fill(0), centre = new Array(this.left.length).fill(0);
     for (const row of this.rows) row.forEach((item, at) => (place[item] = at - (row.length - 1) / 2));
     for (let sweep = 0; sweep < 4; sweep++) {
       const beside = sweep % 2 ? this.below : this.above;
@@ -180,13 +213,12 @@ class Rows {
 
   // x of every item: near the mean of its neighbours, in order and without overlap.
   place() {
-    this.x = new Float64Array(this.left.length);
+    this.x = new Array(this.left.length).fill(0);
     for (let sweep = 0; sweep < 6; sweep++) {
       const isUp = sweep % 2 === 1;
       this.sweep(isUp, (row) => {
-        const wanted = row.map((item) => this.wanted(item, isUp));
-        if (row.length === 1) this.x[row[0]] = wanted[0];
-        else this.pack(row, wanted);
+        if (row.length === 1) this.x[row[0]] = this.wanted(row[0], isUp);
+        else if (row.length) this.pack(row, row.map((item) => this.wanted(item, isUp)));
       });
     }
   }
@@ -215,7 +247,7 @@ class Rows {
 
   // The places nearest to the wanted ones that keep order and distance (pooling of neighbours).
   pack(row, wanted) {
-    const offset = new Float64Array(row.length);
+    const offset = new Array(row.length).fill(0);
     for (let at = 1; at < row.length; at++) {
       const a = row[at - 1], b = row[at];
       const gap = this.height[a] && this.height[b] ? SIDE_GAP : LANE_GAP;
@@ -240,7 +272,7 @@ class Rows {
   }
 
   // Sizes of the box and, inside it, places of children, lanes and doors.
-  measure(box, routes, head) {
+  plan(box, drawn, head) {
     let low = Infinity, high = -Infinity;
     for (let item = 0; item < this.x.length; item++) {
       low = Math.min(low, this.x[item] - this.left[item]);
@@ -255,25 +287,21 @@ class Rows {
       y += row.reduce((most, item) => Math.max(most, this.height[item]), 0);
       bottoms.push(y);
     });
-    const own = high - low + 2 * FRAME_PAD;
-    box.width = Math.max(own, box.least);
-    const shift = FRAME_PAD - low + (box.width - own) / 2;
-    box.height = y;
-    box.anchor = box.width / 2;
-    box.children.forEach((child, at) => {
-      const row = this.row[at];
-      Object.assign(child, { dx: this.x[at] + shift - child.anchor, dy: tops[row], rowTop: tops[row], rowBottom: bottoms[row] });
+    const own = high - low + 2 * FRAME_PAD, width = Math.max(own, box.least);
+    const shift = FRAME_PAD - low + (width - own) / 2, anchor = width / 2;
+    const children = box.children.map((child, at) => {
+      const rowTop = tops[this.row[at]], rowBottom = bottoms[this.row[at]];
+      return { dx: this.x[at] + shift - child.anchor, dy: rowTop, rowTop, rowBottom };
     });
     const doors = { in: [], out: [] };
-    for (const route of routes) {
-      route.lanes = route.lanes.map((lane) => [this.x[lane] + shift, tops[this.row[lane]], bottoms[this.row[lane]]]);
-      if (route.door == null) continue;
-      route.doorX = this.x[route.door] + shift;
-      doors[route.from ? "out" : "in"].push(route.doorX);
-    }
-    const middle = (all) => (all.length ? all.reduce((sum, each) => sum + each, 0) / all.length : box.anchor);
-    box.inX = middle(doors.in);
-    box.outX = middle(doors.out);
+    const places = drawn.map(({ lanes, door, isIn }) => {
+      const doorX = door == null ? null : this.x[door] + shift;
+      if (door != null) doors[isIn ? "in" : "out"].push(doorX);
+      return { doorX, lanes: lanes.map((lane) => [this.x[lane] + shift, tops[this.row[lane]], bottoms[this.row[lane]]]) };
+    });
+    const middle = (all) => (all.length ? all.reduce((sum, each) => sum + each, 0) / all.length : anchor);
+    const sizes = { width, height: y, anchor, inX: middle(doors.in), outX: middle(doors.out) };
+    return { box: sizes, children, routes: places };
   }
 }
 

@@ -188,34 +188,44 @@ class Minimap {
 
   // Shown only where the scene is larger than the window.
   paint(theme, marked) {
-    const { canvas, pane } = this, { camera, scene, tree } = pane;
+    const { canvas, pane } = this, { camera, scene } = pane;
     const isLarge = scene.height * camera.zoom > camera.height * 1.2;
     canvas.style.display = isLarge ? "" : "none";
     if (!isLarge) return;
-    const width = canvas.clientWidth, height = canvas.clientHeight, ratio = devicePixelRatio;
-    canvas.width = width * ratio;
-    canvas.height = height * ratio;
-    const context = canvas.getContext("2d");
-    context.scale(ratio, ratio);
-    context.fillStyle = theme.paper;
-    context.fillRect(0, 0, width, height);
-    const down = height / scene.height, across = Math.min((width - 8) / scene.width, 0.12);
-    const left = (width - scene.width * across) / 2;
-    this.boxes ??= this.sample();
-    for (const box of this.boxes) {
-      const piece = tree.pieceOf(box);
-      context.globalAlpha = box.children ? 0.25 : 0.8;
-      context.fillStyle = piece?.colour == null ? theme.quiet : colourOf(theme, piece);
-      const start = box.left ?? box.x, wide = (box.right ?? box.x + box.width) - start;
-      context.fillRect(left + start * across, box.y * down, Math.max(wide * across, 2), Math.max(box.height * down, 0.7));
-    }
-    context.globalAlpha = 1;
+    const width = canvas.clientWidth, height = canvas.clientHeight, context = canvas.getContext("2d");
+    const state = [width, height, devicePixelRatio, theme.paper, theme.pieces[0]].join();
+    if (!this.picture || this.state !== state) this.redraw(theme, width, height);
+    this.state = state;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.picture, 0, 0);
+    context.scale(devicePixelRatio, devicePixelRatio);
+    const down = height / scene.height;
     context.fillStyle = theme.accent;
     for (const box of marked) context.fillRect(width - 9, Math.max(box.y * down - 1, 0), 9, 2);
     const top = (-camera.y / camera.zoom) * down, high = (camera.height / camera.zoom) * down;
     context.strokeStyle = theme.accent;
     context.lineWidth = 1.5;
     context.strokeRect(1, Math.max(top, 1), width - 2, Math.min(Math.max(high, 4), height - 2));
+  }
+
+  // What stays while the window moves.
+  redraw(theme, width, height) {
+    const { tree, scene } = this.pane, ratio = devicePixelRatio;
+    this.picture = document.createElement("canvas");
+    for (const each of [this.canvas, this.picture]) Object.assign(each, { width: width * ratio, height: height * ratio });
+    const context = this.picture.getContext("2d");
+    context.scale(ratio, ratio);
+    context.fillStyle = theme.paper;
+    context.fillRect(0, 0, width, height);
+    const down = height / scene.height, across = Math.min((width - 8) / scene.width, 0.12);
+    const left = (width - scene.width * across) / 2;
+    for (const box of this.sample()) {
+      const piece = tree.pieceOf(box);
+      context.globalAlpha = box.children ? 0.25 : 0.8;
+      context.fillStyle = piece?.colour == null ? theme.quiet : colourOf(theme, piece);
+      const start = box.left ?? box.x, wide = (box.right ?? box.x + box.width) - start;
+      context.fillRect(left + start * across, box.y * down, Math.max(wide * across, 2), Math.max(box.height * down, 0.7));
+    }
   }
 
   // Some thousand boxes are all that so few pixels can show.

@@ -52,7 +52,11 @@ function readsText(reads) {
 }
 
 function counted(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+  return `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function grouped(count) {
+  return count < 1000 ? String(count) : count.toLocaleString("en");
 }
 
 // Width and height. What a box reads from afar stands in it, as a small reference.
@@ -65,8 +69,9 @@ function sizeOfBox(tree, box, overlay) {
   const extra = measured ? measured.length * SMALL_CHARACTER + 14 : 0;
   if (box.children) return { width: Math.min(first + words.note.length * SMALL_CHARACTER + extra + 60, 440) };
   const reads = words.reads.length ? readsText(words.reads).length * 5.8 + 10 : 0;
-  const width = Math.min(Math.max(first + extra, words.note.length * SMALL_CHARACTER, reads, 60) + 22, most + extra);
-  return { width, height: (isNode ? NODE_HEIGHT : GROUP_HEIGHT) + (reads ? 20 : 0) };
+  const found = isNode ? 0 : 64; // room for how many nodes were found inside
+  const width = Math.min(Math.max(first + extra, words.note.length * SMALL_CHARACTER + found, reads, 60) + 22, most + extra);
+  return { width: Math.ceil(width / 8) * 8, height: (isNode ? NODE_HEIGHT : GROUP_HEIGHT) + (reads ? 20 : 0) };
 }
 
 // ---------------------------------------------------------------------------------------- the index
@@ -77,11 +82,15 @@ class SceneIndex {
     this.leaves = new Map();
     this.links = new Map();
     this.long = [];
-    this.frames = scene.boxes.filter((box) => box.children);
-    for (const box of scene.boxes) if (!box.children) this.put(this.leaves, box, box.y, box.y + box.height);
+    this.frames = new Map();
+    this.tall = [];
+    for (const box of scene.boxes) {
+      if (box.children && box.height > 20 * BUCKET) this.tall.push(box);
+      else this.put(box.children ? this.frames : this.leaves, box, box.y, box.y + box.height);
+    }
     for (const link of scene.links) {
-      link.top = link.points[1];
-      link.bottom = link.points[link.points.length - 1];
+      link.top = link.source.y + link.source.height;
+      link.bottom = link.target.y;
       if (link.bottom - link.top > 20 * BUCKET) this.long.push(link);
       else this.put(this.links, link, link.top, link.bottom);
     }
@@ -109,147 +118,16 @@ class SceneIndex {
     return [...this.between(this.leaves, top, bottom)];
   }
 
+  // Outer frames before those inside.
+  framesBetween(top, bottom) {
+    const tall = this.tall.filter((box) => box.y <= bottom && box.y + box.height >= top);
+    const found = [...tall, ...this.between(this.frames, top, bottom)].filter((box) => box.y + box.height >= top);
+    return found.sort((a, b) => a.index - b.index);
+  }
+
   linksBetween(top, bottom) {
     const long = this.long.filter((link) => link.bottom >= top && link.top <= bottom);
     return [...this.between(this.links, top, bottom), ...long];
-  }
-}
-
-// ------------------------------------------------------------------------------------------ the pens
-
-// All take scene units; the transform is set once by begin.
-class CanvasPen {
-  constructor(context) {
-    this.context = context;
-  }
-
-  begin(width, height, theme, ratio, view) {
-    const { context } = this;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.globalAlpha = 1;
-    context.fillStyle = theme.paper;
-    context.fillRect(0, 0, width, height);
-    context.translate(view.x, view.y);
-    context.scale(view.zoom, view.zoom);
-  }
-
-  box(x, y, width, height, { fill, alpha = 1, stroke, line = 1, dash = [], radius = 4 }) {
-    const { context } = this;
-    context.beginPath();
-    context.roundRect(x, y, width, height, radius);
-    if (fill) {
-      context.globalAlpha = alpha;
-      context.fillStyle = fill;
-      context.fill();
-      context.globalAlpha = 1;
-    }
-    if (!stroke) return;
-    context.strokeStyle = stroke;
-    context.lineWidth = line;
-    context.setLineDash(dash);
-    context.stroke();
-    context.setLineDash([]);
-  }
-
-  // Slanted lines, 9 apart, from the scene's own origin: neighbouring boxes fit together.
-  hatch(x, y, width, height, stroke) {
-    const { context } = this;
-    context.save();
-    context.beginPath();
-    context.roundRect(x, y, width, height, 4);
-    context.clip();
-    context.beginPath();
-    for (let at = x - height - ((x - height) % 9); at < x + width; at += 9) {
-      context.moveTo(at, y + height);
-      context.lineTo(at + height, y);
-    }
-    context.strokeStyle = stroke;
-    context.lineWidth = 1;
-    context.globalAlpha = 0.55;
-    context.stroke();
-    context.restore();
-  }
-
-  path(points, { stroke, line = 1, dash = [], arrow = true }) {
-    const { context } = this;
-    context.beginPath();
-    context.moveTo(points[0], points[1]);
-    eachCurve(points, (a, b, c, d, x, y) => context.bezierCurveTo(a, b, c, d, x, y));
-    context.strokeStyle = stroke;
-    context.lineWidth = line;
-    context.setLineDash(dash);
-    context.stroke();
-    context.setLineDash([]);
-    if (!arrow) return;
-    const x = points[points.length - 2], y = points[points.length - 1];
-    context.beginPath();
-    context.moveTo(x, y), context.lineTo(x - 3.5, y - 7), context.lineTo(x + 3.5, y - 7);
-    context.fillStyle = stroke;
-    context.fill();
-  }
-
-  text(x, y, text, { fill, font, most, clear }) {
-    const { context } = this;
-    context.font = font;
-    const shown = most == null ? text : fitted(context, text, most);
-    if (clear) {
-      context.fillStyle = clear;
-      context.fillRect(x - 3, y - 12, context.measureText(shown).width + 6, 16);
-    }
-    context.fillStyle = fill;
-    context.fillText(shown, x, y);
-    return context.measureText(shown).width;
-  }
-}
-
-class SvgPen {
-  constructor(context) {
-    this.context = context; // measures text
-  }
-
-  begin(width, height, theme, _ratio, view) {
-    this.group = s("g", { transform: `translate(${view.x} ${view.y}) scale(${view.zoom})` });
-    const paper = s("rect", { width, height, fill: theme.paper });
-    this.svg = s("svg", { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}` }, paper, this.group);
-  }
-
-  box(x, y, width, height, { fill = "none", alpha = 1, stroke, line = 1, dash = [], radius = 4 }) {
-    this.group.append(s("rect", {
-      x, y, width, height, rx: radius, fill, "fill-opacity": alpha, stroke: stroke ?? "none",
-      "stroke-width": line, "stroke-dasharray": dash.join(" ") || null,
-    }));
-  }
-
-  hatch(x, y, width, height, stroke) {
-    let d = "";
-    for (let at = x - height + 9; at < x + width; at += 9) {
-      const low = Math.max(at, x), high = Math.min(at + height, x + width);
-      if (high > low) d += `M${low} ${y + height - (low - at)}L${high} ${y + height - (high - at)}`;
-    }
-    this.group.append(s("path", { d, stroke, "stroke-opacity": 0.55 }));
-  }
-
-  path(points, { stroke, line = 1, dash = [], arrow = true }) {
-    let d = `M${points[0]} ${points[1]}`;
-    eachCurve(points, (...numbers) => (d += `C${numbers.join(" ")}`));
-    this.group.append(s("path", { d, fill: "none", stroke, "stroke-width": line, "stroke-dasharray": dash.join(" ") || null }));
-    const x = points[points.length - 2], y = points[points.length - 1];
-    if (arrow) this.group.append(s("path", { d: `M${x} ${y}l-3.5 -7h7z`, fill: stroke }));
-  }
-
-  text(x, y, text, { fill, font, most }) {
-    this.context.font = font;
-    const shown = most == null ? text : fitted(this.context, text, most);
-    this.group.append(s("text", { x, y, fill, style: `font:${font}` }, shown));
-    return this.context.measureText(shown).width;
-  }
-}
-
-function eachCurve(points, curve) {
-  for (let at = 2; at < points.length; at += 2) {
-    const x = points[at - 2], y = points[at - 1], nextX = points[at], nextY = points[at + 1];
-    const middle = (y + nextY) / 2;
-    curve(x, middle, nextX, middle, nextX, nextY);
   }
 }
 
@@ -262,7 +140,7 @@ function drawScene(pen, scene, tree, { width, height, ratio, view, theme, marks,
   const top = -view.y / view.zoom, bottom = (height - view.y) / view.zoom;
   const left = -view.x / view.zoom, right = (width - view.x) / view.zoom;
   const isIn = (box) => box.y <= bottom && box.y + box.height >= top && box.x <= right && box.x + box.width >= left;
-  const frames = scene.index.frames.filter((box) => box.y <= bottom && box.y + box.height >= top);
+  const frames = scene.index.framesBetween(top, bottom);
   const isTiny = view.zoom < TINY;
   const brush = { pen, tree, theme, view, marks, overlay, top, left, right };
   for (const box of frames) drawFrame(brush, box);
@@ -280,6 +158,7 @@ function drawScene(pen, scene, tree, { width, height, ratio, view, theme, marks,
 function drawLink({ pen, theme, view }, link, isStrong) {
   const line = Math.max(isStrong ? 2 : 1, (isStrong ? 1.6 : 0.7) / view.zoom);
   const stroke = isStrong ? theme.accent : theme.edge;
+  link.points ??= pointsOf(link);
   pen.path(link.points, { stroke, line, dash: link.written ? [5, 3] : [], arrow: view.zoom > READABLE });
 }
 
@@ -372,7 +251,7 @@ function drawWords({ pen, tree, theme, marks, overlay }, box, mark, isSplitting)
   if (measured) drawMeasured(pen, theme, box, x, wide, measured);
   if (mark.hits && !isNode) {
     const text = `${mark.hits} found`;
-    pen.text(x + wide - text.length * 6 - 8, box.y + box.height + 12, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
+    pen.text(x + wide - text.length * 6 - 8, box.y + 30.5, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
   }
   if (!reads.length) return;
   const isLit = marks.isLit(box), look = isLit ? { alpha: 0.25, line: 2 } : { alpha: 0.9, line: 1 };
@@ -385,4 +264,17 @@ function drawWords({ pen, tree, theme, marks, overlay }, box, mark, isSplitting)
 function drawMeasured(pen, theme, box, x, wide, { text, share }) {
   pen.box(x, box.y + box.height - 3, wide * share, 3, { fill: theme.accent, radius: 1 });
   pen.text(x + wide - text.length * 6.1 - 8, box.y + 16, text, { fill: theme.accentText, font: `600 10px ${theme.mono}`, clear: theme.paper });
+}
+
+// The overlay as a map from what it names to {text, share}, the share of the largest of its kind.
+function overlayOf(overlay) {
+  const { title = "", values = {} } = overlay ?? {}, found = new Map();
+  const most = { piece: 0, node: 0 }, kind = (key) => (key.includes("/") ? "node" : "piece");
+  for (const [key, [number]] of Object.entries(values)) most[kind(key)] = Math.max(most[kind(key)], number);
+  for (const [key, [number, text]] of Object.entries(values)) {
+    const share = most[kind(key)] > 0 ? Math.max(number / most[kind(key)], 0) : 0;
+    found.set(key, { text, share });
+  }
+  found.title = title;
+  return found;
 }

@@ -35,6 +35,7 @@ class GraphTree {
       if (kind === "piece") this.pieceSpan.set(this.spans.key[span], span);
     });
     this.knownWords = new Map();
+    this.plans = new Map(); // what the layout remembers
     this.open = new Set();     // spans whose inside is drawn
     this.shown = new Map();    // fold -> numbers of the bodies that are drawn
     this.glimpsed = new Map(); // fold -> one body more, because somebody went to a node in it
@@ -232,6 +233,12 @@ class GraphTree {
     return this.knownWords.get(key);
   }
 
+  // Whether a box stands for bodies of a repetition that are pieces.
+  isOfPieces(box) {
+    const first = box.fold == null ? null : this.inside[this.inside[box.fold][0]][0];
+    return first != null && this.spans.kind[first] === "piece";
+  }
+
   // What a number of the overlay would be given under.
   overlayKey(box) {
     if (box.type === "node") return this.id(box.start);
@@ -253,4 +260,20 @@ class GraphTree {
     if (this.spans.kind[spans[0]] !== "piece") return this.modulePath(spans[0]);
     return keys.length === 1 ? `piece ${keys[0]}` : `pieces ${keys[0]}–${keys[keys.length - 1]}`;
   }
+}
+
+// How many of some sorted node numbers a box holds.
+function countIn(sorted, box) {
+  if (!sorted.length) return 0;
+  return firstNotBelow(sorted, box.end) - firstNotBelow(sorted, box.start);
+}
+
+function firstNotBelow(sorted, value) {
+  let low = 0, high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

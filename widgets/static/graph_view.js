@@ -1,10 +1,6 @@
 // The graph: a canvas with its bar, a strip of details, a list of what is in sight, a text form.
 
-const SEARCH_DELAY = 120, LIST_DELAY = 150;
-const LEVEL_NAMES = { pieces: "Pieces", modules: "Modules", nodes: "All nodes" };
-const THEME_NAMES = ["ink", "quiet", "paper", "shade", "line", "accent", "edge", "accent-text"];
-const HELP = "Arrow keys follow edges from the current node, or move the picture. Enter selects a node, and opens or closes a group. Plus and minus zoom, 0 goes to the start, Escape clears.";
-const EMPTY = "No graph is shown yet: it appears here as soon as the model was captured.";
+const LIST_DELAY = 150;
 const HINT = "Click a node to see its shape, its line of code and its neighbours. Drag to move, Ctrl + wheel to zoom; after a click the wheel zooms too, and arrow keys follow the edges.";
 
 class GraphPane {
@@ -15,11 +11,14 @@ class GraphPane {
     this.stats = el.graphStats = { layoutMs: 0, paintMs: 0, drawnNodes: 0, drawnEdges: 0, boxes: 0, goes: 0 };
     this.cursor = null; // key of the current box
     this.drawn = { headers: [], leaves: [] };
-    this.hits = [];
-    this.hitAt = -1;
     this.chosen = { nodes: [], set: new Set(), pieces: new Set() };
     this.ownSelection = "";
-    this.build();
+    Object.assign(this, graphElements(el, this));
+    this.context = this.canvas.getContext("2d");
+    this.search = new GraphSearch(this);
+    this.minimap = new Minimap(this.map, this);
+    this.strip.addEventListener("keydown", (event) => this.escapeKey(event));
+    this.list.addEventListener("keydown", (event) => this.listKey(event));
     this.marks = { of: (box) => this.markOf(box), isStrong: (link) => this.isStrong(link), isLit: (box) => this.isLit(box) };
     this.act = {
       go: (node) => this.goToNode(node),
@@ -31,71 +30,20 @@ class GraphPane {
     listenToKeys(this);
   }
 
-  // ------------------------------------------------------------------------------------ the elements
-
-  build() {
-    const button = (text, label, act) => h("button", { "aria-label": label, title: label, onclick: act }, text);
-    const name = `pwx-graph-${Math.random().toString(36).slice(2)}`;
-    this.search = h("input", { type: "search", placeholder: "Find op, name, module, line", "aria-label": "Find nodes" });
-    this.found = h("span", { class: "found", role: "status" });
-    this.levels = Object.entries(LEVEL_NAMES).map(([level, text]) =>
-      h("button", { "data-level": level, "aria-pressed": "false", onclick: () => this.setLevel(level) }, text));
-    this.unfoldButton = h("button", { class: "unfold", "aria-pressed": "false", title: "Draw every repetition of what is drawn once", onclick: () => this.setUnfolded(!this.tree.isUnfolded) }, "Unfold repeats");
-    this.textButton = h("button", { class: "as-text", "aria-pressed": "false", title: "The same as text", onclick: () => this.setText(this.textForm.hidden) }, "Text");
-    this.zoomText = h("button", { class: "zoom", title: "Zoom to 100 %", onclick: () => this.zoomBy(1 / this.camera.zoom) });
-    const hits = [button("↑", "Previous hit", () => this.goToHit(-1)), button("↓", "Next hit", () => this.goToHit(1))];
-    const zooms = [button("−", "Zoom out", () => this.zoomBy(0.8)), this.zoomText, button("+", "Zoom in", () => this.zoomBy(1.25))];
-    const views = [button("Start", "Back to the start, readable", () => this.toStart()), button("Fit", "Fit the whole graph in the window", () => this.fit())];
-    this.bar = h("div", { class: "bar" },
-      h("span", { class: "set find" }, this.search, hits, this.found),
-      h("span", { class: "set joined", role: "group", "aria-label": "How much is open" }, this.levels),
-      this.unfoldButton,
-      h("span", { class: "set joined end" }, zooms),
-      h("span", { class: "set joined" }, views),
-      h("span", { class: "set" }, button("SVG", "Save what is on screen as an SVG file", () => this.saveSvg()), this.textButton));
-    this.canvas = h("canvas", { tabindex: 0, role: "application", "aria-roledescription": "graph", "aria-describedby": `${name}-help` });
-    this.context = this.canvas.getContext("2d");
-    this.list = h("ul", { class: "list", id: name, role: "listbox", "aria-label": "Nodes and groups in sight" });
-    this.status = h("div", { class: "status" });
-    this.live = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
-    const map = h("canvas", { class: "minimap", "aria-hidden": "true" });
-    this.minimap = new Minimap(map, this);
-    this.window = h("div", { class: "window" }, this.canvas, map, this.list);
-    this.pane = h("div", { class: "pane" }, this.window, this.status);
-    this.strip = h("div", { class: "details", role: "region", "aria-label": "Details of the current node", tabindex: 0 });
-    this.body = h("div", { class: "body" }, this.pane, this.strip);
-    this.textForm = h("pre", { class: "text-form", tabindex: 0, "aria-label": "The graph as text", hidden: true });
-    this.empty = h("p", { class: "empty", hidden: true }, EMPTY);
-    const help = h("div", { class: "spoken", id: `${name}-help` }, HELP);
-    this.probes = [...THEME_NAMES, ...Array.from({ length: PIECE_COLOURS }, (_, i) => `piece${i}`)].map((each) => [each, h("i")]);
-    for (const [each, probe] of this.probes) probe.style.color = `var(--pwx-${each})`;
-    const probes = h("div", { class: "probes", "aria-hidden": "true" }, this.probes.map(([, probe]) => probe));
-    this.el.append(this.bar, this.body, this.textForm, this.empty, this.live, help, probes);
-    roving(this.list, "li");
-    this.search.addEventListener("input", () => {
-      clearTimeout(this.searchTimer);
-      this.searchTimer = setTimeout(() => this.find(), SEARCH_DELAY);
-    });
-    this.search.addEventListener("keydown", (event) => this.searchKey(event));
-    this.strip.addEventListener("keydown", (event) => this.escapeKey(event));
-    this.list.addEventListener("keydown", (event) => this.listKey(event));
-  }
-
   // ------------------------------------------------------------------------------------- the picture
 
   load() {
     this.tree = new GraphTree(this.model.get("view") ?? {});
-    this.texts = null;
     this.cursor = null;
     const isEmpty = !this.tree.count;
     this.empty.hidden = !isEmpty;
     this.bar.hidden = this.body.hidden = isEmpty;
     this.unfoldButton.hidden = !this.tree.folds.length;
     this.setText(false);
-    this.readOverlay();
+    this.overlay = overlayOf(this.model.get("overlay"));
     this.readSelection();
     this.lay();
-    this.find();
+    this.search.forget();
     this.isStarted = false;
     this.start();
   }
@@ -117,12 +65,12 @@ class GraphPane {
     if (!this.byKey.has(this.cursor)) this.cursor = null;
     this.stats.layoutMs = performance.now() - begin;
     this.stats.boxes = this.scene.boxes.length;
-    this.minimap.boxes = null;
+    this.minimap.picture = null;
     for (const each of this.levels) each.setAttribute("aria-pressed", String(each.dataset.level === this.tree.level));
     this.unfoldButton.setAttribute("aria-pressed", String(this.tree.isUnfolded));
     const view = this.model.get("view");
     this.canvas.setAttribute("aria-label", `Graph of ${view.name ?? "the model"}: ${view.text ?? "empty"}`);
-    this.status.textContent = [view.text, this.overlayTitle && `shown: ${this.overlayTitle}`].filter(Boolean).join(" · ");
+    this.status.textContent = [view.text, this.overlay.title && `shown: ${this.overlay.title}`].filter(Boolean).join(" · ");
     this.showDetails();
     this.draw();
   }
@@ -137,7 +85,7 @@ class GraphPane {
     if (!camera.width || !tree.count) return;
     const begin = performance.now(), theme = this.theme();
     this.drawn = drawScene(new CanvasPen(this.context), this.scene, tree, this.picture(theme));
-    const current = this.byKey.get(this.cursor), marked = new Set(this.hits.slice(0, 500).map((node) => this.scene.boxOf[node]));
+    const current = this.byKey.get(this.cursor), marked = new Set(this.search.hits.slice(0, 500).map((node) => this.scene.boxOf[node]));
     for (const node of this.chosen.nodes.slice(0, 500)) marked.add(this.scene.boxOf[node]);
     this.minimap.paint(theme, current ? [...marked, current] : marked);
     Object.assign(this.stats, { paintMs: performance.now() - begin, drawnNodes: this.drawn.nodes, drawnEdges: this.drawn.edges });
@@ -158,7 +106,7 @@ class GraphPane {
   }
 
   markOf(box) {
-    const { chosen, tree, hits } = this;
+    const { chosen, tree } = this, { hits } = this.search;
     const isPiece = tree.isPiece(box) && chosen.pieces.has(tree.spans.key[box.span]);
     const isSelected = (isPiece && !chosen.nodes.length) || (!box.children && countIn(chosen.nodes, box) > 0);
     return { isCursor: box.key === this.cursor, isSelected, hits: box.children ? 0 : countIn(hits, box) };
@@ -371,43 +319,6 @@ class GraphPane {
     if (focused) (this.list.querySelector(".current") ?? this.list.firstElementChild).focus();
   }
 
-  // ----------------------------------------------------------------------------------------- search
-
-  find() {
-    const text = this.search.value.trim().toLowerCase();
-    this.texts ??= searchTexts(this.tree);
-    this.hits = text ? this.texts.flatMap((each, node) => (each.includes(text) ? [node] : [])) : [];
-    this.hitAt = -1;
-    this.sayFound(text);
-    this.draw();
-  }
-
-  sayFound(text) {
-    const { hits, hitAt } = this;
-    const count = hitAt < 0 ? counted(hits.length, "hit") : `${(hitAt + 1).toLocaleString("en")} of ${counted(hits.length, "hit")}`;
-    this.found.textContent = !text ? "" : hits.length ? count : "no hits";
-  }
-
-  searchKey(event) {
-    if (event.key === "Enter") {
-      clearTimeout(this.searchTimer);
-      if (this.hitAt < 0) this.find();
-      this.goToHit(event.shiftKey ? -1 : 1);
-    } else if (event.key === "Escape") {
-      this.search.value = "";
-      this.find();
-    } else return;
-    taken(event);
-  }
-
-  goToHit(step) {
-    if (!this.hits.length) return;
-    const count = this.hits.length;
-    this.hitAt = this.hitAt < 0 ? (step > 0 ? 0 : count - 1) : (this.hitAt + step + count) % count;
-    this.sayFound(this.search.value);
-    this.goToNode(this.hits[this.hitAt]);
-  }
-
   // -------------------------------------------------------------------- selection, overlay, text, SVG
 
   send(kind, key) {
@@ -446,18 +357,6 @@ class GraphPane {
     this.goTo(this.byKey.get(`s${span}`));
   }
 
-  readOverlay() {
-    const { title = "", values = {} } = this.model.get("overlay") ?? {};
-    const entries = Object.entries(values), isPiece = (key) => !key.includes("/");
-    const largest = (piece) => Math.max(0, ...entries.filter(([key]) => isPiece(key) === piece).map(([, [number]]) => number));
-    const most = { true: largest(true), false: largest(false) };
-    this.overlayTitle = title;
-    this.overlay = new Map(entries.map(([key, [number, text]]) => {
-      const share = most[isPiece(key)] > 0 ? Math.min(Math.max(number / most[isPiece(key)], 0), 1) : 0;
-      return [key, { text, share }];
-    }));
-  }
-
   setText(isShown) {
     this.textForm.hidden = !isShown;
     this.textForm.textContent = isShown ? this.model.get("text") ?? "" : "";
@@ -477,45 +376,21 @@ class GraphPane {
   }
 
   end() {
-    for (const timer of [this.searchTimer, this.listTimer]) clearTimeout(timer);
+    this.search.end();
+    clearTimeout(this.listTimer);
     if (this.frame) cancelAnimationFrame(this.frame);
   }
 }
 
-// Per node all that a search looks at, in small letters.
-function searchTexts(tree) {
-  return tree.nodes.name.map((name, node) => {
-    const place = tree.text(node, "place"), op = tree.text(node, "op");
-    const rest = ["value", "constants", "module", "weights"].map((column) => tree.text(node, column));
-    return [name, ...op, ...rest, place[2], place[3]].join("\n").toLowerCase();
-  });
-}
-
-// How many of some sorted node numbers a box holds.
-function countIn(sorted, box) {
-  if (!sorted.length) return 0;
-  return firstNotBelow(sorted, box.end) - firstNotBelow(sorted, box.start);
-}
-
-function firstNotBelow(sorted, value) {
-  let low = 0, high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle] < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
 function render({ model, el }) {
-  const pane = new GraphPane(model, el);
+  const pane = (el.graphPane = new GraphPane(model, el));
   el.classList.add("pwx", "pwx-graph");
   const changes = {
     "change:view": () => pane.load(),
     "change:selection": () => pane.selectionChanged(),
     "change:text": () => pane.setText(!pane.textForm.hidden),
     "change:overlay": () => {
-      pane.readOverlay();
+      pane.overlay = overlayOf(model.get("overlay"));
       pane.lay();
     },
   };

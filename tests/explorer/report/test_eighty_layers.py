@@ -1,8 +1,10 @@
 """A deep model: 161 pieces stay readable."""
 
+import json
+
 import pytest
 
-from explorer.report import graph_svg, html, text, views
+from explorer.report import graph_svg, html, node_text, node_view, text, views
 from sample_models import toy_llama
 
 
@@ -35,3 +37,11 @@ def test_page_has_every_piece_and_each_code_once(deep) -> None:
     assert page.count('<tr id="piece-') == 161
     assert page.count("def forward(") == 3
     assert len(page) < 1_000_000
+
+
+def test_all_nodes_travel_in_little_room(deep) -> None:
+    view = node_view.node_view(deep)
+    assert len(view["nodes"]["name"]) > 4_000
+    assert len(json.dumps(view)) < 500_000
+    assert view["spans"]["kind"].count("body") == 79
+    assert len(node_text.graph_text(view).splitlines()) < 200
