@@ -157,8 +157,7 @@ class CodePane {
     const label = `line ${row.number}: ${row.text.trim()} ${(row.about ?? []).join(" ")}`;
     return h("div", {
       class: classes.filter(Boolean).join(" "), role: "option", id: `${this.id}-${at}`,
-      "data-at": at, "aria-label": label, "aria-disabled": row.select ? null : "true",
-      title: row.full,
+      "data-at": at, "aria-label": label, title: row.full,
     },
       h("span", { class: "pwx-gutter", "aria-hidden": "true" },
         h("span", { class: "pwx-mark" }, marksOf(row)),
@@ -184,12 +183,12 @@ class CodePane {
   }
 
   // Rows that share nodes with what is given; where none does, rows that share lines.
-  matching({ nodes = [], lines = [], byLines = true }) {
+  matching({ nodes = [], lines = [] }) {
     const names = new Set(nodes), found = new Set();
     const places = new Set(lines.map((line) => line.join(":")));
     const collect = (test) => this.rows.forEach((row, at) => row.select && test(row) && found.add(at));
     if (this.name !== "source" && names.size) collect((row) => row.nodes?.some((name) => names.has(name)));
-    if (!found.size && byLines) collect((row) => row.lines?.some((line) => places.has(line.join(":"))));
+    if (!found.size) collect((row) => row.lines?.some((line) => places.has(line.join(":"))));
     return found;
   }
 
