@@ -171,7 +171,7 @@ def test_a_selection_from_outside_is_shown_and_scrolled_to_in_all_panes(
     b = next(i for i, each in enumerate(toy.artifacts) if each.unique_id == "B")
     shown = stage(filled(toy, piece=2, artifact=b))
     select(shown, toy, "line", place_of(toy, "return self.down(F.silu(gate) * up)"))
-    for pane, text in ((SOURCE, "F.silu(gate)"), (FX, "silu("), (GENERATED, "silu(")):
+    for pane, text in ((SOURCE, "F.silu("), (FX, "nal.silu("), (GENERATED, "nal.silu(")):
         chosen = shown.page.locator(f"{pane} .pwx-chosen", has_text=text)
         assert chosen.count() == 1
         assert is_in_sight(chosen)
@@ -272,6 +272,7 @@ def test_a_tooltip_says_what_is_known_of_a_line(stage: OpenStage, nested: Compil
     tip = shown.page.get_by_role("tooltip")
     assert tip.is_hidden()
     line(shown, SOURCE, "if n > self.threshold:").hover()
+    tip.wait_for()
     said = tip.inner_text()
     assert "Test `n > self.threshold` was False at the capture" in said
     assert "Condition n <= 512, made by a test in the model" in said
@@ -284,6 +285,7 @@ def test_a_tooltip_says_what_is_known_of_a_line(stage: OpenStage, nested: Compil
 def test_nothing_sticks_out(stage: OpenStage, nested: Compilation, width: int, dark: bool) -> None:
     shown = stage(filled(nested), dark=dark, width=width)
     line(shown, SOURCE, "return projected * 11").hover()
+    shown.page.get_by_role("tooltip").wait_for()
     wide = shown.page.evaluate(
         """() => {
             const right = document.getElementById("stage").getBoundingClientRect().right;

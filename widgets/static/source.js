@@ -188,8 +188,8 @@ function render({ model, el }) {
     clear(tip).append(...row.about.map((text) => h("p", {}, text)));
     const place = element.getBoundingClientRect(), frame = el.getBoundingClientRect();
     const pane = element.closest(".pwx-pane").getBoundingClientRect();
-    const left = Math.min(pane.left - frame.left + 24, frame.width - tip.offsetWidth - 8);
-    tip.style.left = `${Math.max(left, 0)}px`;
+    tip.style.maxWidth = `${Math.min(pane.width - 32, 520)}px`; // the panes beside it stay in sight
+    tip.style.left = `${pane.left - frame.left + 24}px`;
     const below = place.bottom - frame.top + 4;
     const isRoom = below + tip.offsetHeight < frame.height;
     tip.style.top = `${isRoom ? below : place.top - frame.top - tip.offsetHeight - 4}px`;

@@ -5,6 +5,7 @@ const MOST_ROWS = 2000; // of more, only those in sight are in the page
 const MOST_LETTERS = 3;
 const TOKEN_CLASSES = { k: "keyword", s: "string", c: "comment", n: "digit", d: "definition" };
 const SEARCH_WAIT = 120; // milliseconds
+const TIP_WAIT = 300; // milliseconds that the pointer rests on a line
 let paneCount = 0;
 
 // A row with what it is linked to; rows of one block have that in common.
@@ -63,7 +64,7 @@ function lettersWidth(row) {
   const letters = row.letters ?? [];
   const texts = letters.slice(0, MOST_LETTERS).map(letterText);
   if (letters.length > MOST_LETTERS) texts.push(`+${letters.length - MOST_LETTERS}`);
-  return texts.reduce((sum, text) => sum + 6.7 * text.length + 13, letters.some((each) => each.colour == null) ? 12 : 0);
+  return texts.reduce((sum, text) => sum + 6.1 * text.length + 11, letters.some((each) => each.colour == null) ? 12 : 0);
 }
 
 class CodePane {
@@ -91,7 +92,8 @@ class CodePane {
     this.about = h("div", { class: "pwx-about pwx-quiet" });
     this.sheet = h("div", { class: "pwx-sheet", role: "presentation" });
     this.body = h("div", {
-      class: "pwx-code", tabindex: 0, role: "listbox", "aria-label": `Lines of ${title}`,
+      class: "pwx-code", tabindex: 0, role: "listbox", "aria-multiselectable": "true",
+      "aria-label": `Lines of ${title}`,
       onkeydown: (event) => this.key(event), onscroll: () => this.scrolled(),
       onclick: (event) => this.click(event), onpointerover: (event) => this.over(event),
       onpointerleave: () => this.left(), onfocus: () => this.focused(), onblur: () => this.left(),
@@ -213,6 +215,7 @@ class CodePane {
   }
 
   scrolled() {
+    clearTimeout(this.resting);
     this.callbacks.onTip(null);
     if (this.isLong() && Math.abs(this.body.scrollTop / ROW_HEIGHT - 20 - this.first) > 10) this.paint();
   }
@@ -225,6 +228,7 @@ class CodePane {
   }
 
   click(event) {
+    clearTimeout(this.resting);
     const at = this.rowAt(event);
     if (at < 0 || !this.rows[at].select || String(getSelection()).length) return;
     this.active = at;
@@ -241,11 +245,15 @@ class CodePane {
     if (at === this.pointed) return;
     this.pointed = at;
     this.callbacks.onPoint(row?.select ? row : null, this);
-    this.callbacks.onTip(row?.about ? row : null, this.shown.get(at));
+    this.callbacks.onTip(null);
+    clearTimeout(this.resting);
+    if (!row?.about) return;
+    this.resting = setTimeout(() => this.callbacks.onTip(row, this.shown.get(at)), TIP_WAIT);
   }
 
   left() {
     this.pointed = -1;
+    clearTimeout(this.resting);
     this.callbacks.onPoint(null, this);
     this.callbacks.onTip(null);
   }
@@ -334,5 +342,8 @@ class CodePane {
     taken(event);
   }
 
-  end() { clearTimeout(this.waiting); }
+  end() {
+    clearTimeout(this.waiting);
+    clearTimeout(this.resting);
+  }
 }
