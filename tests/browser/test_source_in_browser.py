@@ -299,7 +299,10 @@ def test_nothing_sticks_out(stage: OpenStage, nested: Compilation, width: int, d
 
 def test_a_dark_page_has_light_text(stage: OpenStage, toy: Compilation) -> None:
     shown = stage(filled(toy), dark=True)
-    colour = "each => getComputedStyle(each).color.match(/[\\d.]+/g).slice(0, 3).map(Number)"
+    colour = """each => {
+        const text = getComputedStyle(each).color; // rgb(255, 255, 255) or color(srgb 1 1 1)
+        return text.match(/[\\d.]+/g).slice(0, 3).map((part) => part * (text[0] === "c" ? 255 : 1));
+    }"""
     for selector in (f"{SOURCE} .pwx-keyword", f"{SOURCE} .pwx-string", f"{FX} .pwx-text"):
         parts = shown.page.locator(selector).first.evaluate(colour)
         assert max(parts) > 150

@@ -83,6 +83,8 @@ class CodePane {
     this.needle = "";
     this.hits = [];
     this.hit = -1;
+    this.top = 0;
+    this.pointed = -1;
     this.chooser = h("span", { class: "pwx-chooser" });
     this.count = h("span", { class: "pwx-quiet pwx-count", role: "status" });
     this.search = h("input", {
@@ -95,7 +97,8 @@ class CodePane {
       class: "pwx-code", tabindex: 0, role: "listbox", "aria-multiselectable": "true",
       "aria-label": `Lines of ${title}`,
       onkeydown: (event) => this.key(event), onscroll: () => this.scrolled(),
-      onclick: (event) => this.click(event), onpointerover: (event) => this.over(event),
+      onclick: (event) => this.click(event),
+      onpointerover: (event) => this.over(event), onpointermove: (event) => this.over(event),
       onpointerleave: () => this.left(), onfocus: () => this.focused(), onblur: () => this.left(),
     }, this.sheet);
     this.element = h("section", { class: `pwx-pane pwx-pane-${name}`, "aria-label": title },
@@ -215,8 +218,12 @@ class CodePane {
   }
 
   scrolled() {
-    clearTimeout(this.resting);
-    this.callbacks.onTip(null);
+    if (this.body.scrollTop !== this.top) { // another line is under the pointer
+      this.top = this.body.scrollTop;
+      this.pointed = -1;
+      clearTimeout(this.resting);
+      this.callbacks.onTip(null);
+    }
     if (this.isLong() && Math.abs(this.body.scrollTop / ROW_HEIGHT - 20 - this.first) > 10) this.paint();
   }
 
