@@ -61,8 +61,8 @@ def _placeless_text(marks: Marks, compilation: Compilation) -> str:
     if not count:
         return ""
     return (
-        f"{count:,} of {counted(total, 'node')} {'does' if count == 1 else 'do'} not say which line "
-        "they came from: torch keeps none of code without a source, or of its own."
+        f"Of {counted(total, 'node')}, {count:,} {'does' if count == 1 else 'do'} not say from "
+        "which line: torch keeps none of its own code, and of code without a source."
     )
 
 

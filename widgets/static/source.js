@@ -41,9 +41,10 @@ function render({ model, el }) {
 
   function ask(pane, index) {
     if (index == null || asked[pane] === index) return;
-    asked[pane] = index;
     const shown = pane === "fx" ? model.get("fx")?.piece : model.get("generated")?.artifact;
-    if (shown !== index) intend(model, "open", { pane, index });
+    const isThere = asked[pane] == null && shown === index; // later an answer may be on its way
+    asked[pane] = index;
+    if (!isThere) intend(model, "open", { pane, index });
   }
 
   // The piece to show: the one that is shown, if it is among the selected ones.
@@ -136,20 +137,29 @@ function render({ model, el }) {
     });
   }
 
-  function highlight(scrolls = true) {
-    const { kind, key, nodes = [], lines = [] } = selection();
+  // What is selected of a pane: the nodes that somebody pointed at, else all that a line became.
+  function wanted(name) {
+    const { kind, nodes = [], lines = [] } = selection();
+    if (name !== "source" && WHOLE.includes(kind)) return {};
+    return kind === "node" ? { nodes, lines } : { lines };
+  }
+
+  function highlight() {
+    const { kind, key } = selection();
     const isOwn = ownSelection && JSON.stringify([kind, key]) === ownSelection.text;
     for (const [name, pane] of Object.entries(panes)) {
-      const byLines = name === "source" || !WHOLE.includes(kind);
-      pane.select(kind ? pane.matching({ nodes, lines, byLines }) : new Set(),
-        scrolls && !(isOwn && ownSelection.pane === pane));
+      pane.select(pane.matching(wanted(name)), !(isOwn && ownSelection.pane === pane));
     }
     relate(pinned, null);
   }
 
+  // Lights up what belongs to a row, in the panes beside it. A line of the source names only some
+  // of its nodes.
   function relate(row, from) {
+    const { lines, nodes } = row ?? {};
+    const related = row?.letters ? { lines } : { lines, nodes };
     for (const pane of Object.values(panes)) {
-      pane.relate(row && pane !== from ? pane.matching(row) : new Set());
+      pane.relate(row && pane !== from ? pane.matching(related) : new Set());
     }
   }
 
@@ -178,8 +188,8 @@ function render({ model, el }) {
     clear(tip).append(...row.about.map((text) => h("p", {}, text)));
     const place = element.getBoundingClientRect(), frame = el.getBoundingClientRect();
     const pane = element.closest(".pwx-pane").getBoundingClientRect();
-    const left = Math.min(pane.left - frame.left + 24, frame.width - tip.offsetWidth - 8);
-    tip.style.left = `${Math.max(left, 0)}px`;
+    tip.style.maxWidth = `${Math.min(pane.width - 32, 520)}px`; // the panes beside it stay in sight
+    tip.style.left = `${pane.left - frame.left + 24}px`;
     const below = place.bottom - frame.top + 4;
     const isRoom = below + tip.offsetHeight < frame.height;
     tip.style.top = `${isRoom ? below : place.top - frame.top - tip.offsetHeight - 4}px`;

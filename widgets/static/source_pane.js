@@ -5,6 +5,7 @@ const MOST_ROWS = 2000; // of more, only those in sight are in the page
 const MOST_LETTERS = 3;
 const TOKEN_CLASSES = { k: "keyword", s: "string", c: "comment", n: "digit", d: "definition" };
 const SEARCH_WAIT = 120; // milliseconds
+const TIP_WAIT = 300; // milliseconds that the pointer rests on a line
 let paneCount = 0;
 
 // A row with what it is linked to; rows of one block have that in common.
@@ -63,7 +64,7 @@ function lettersWidth(row) {
   const letters = row.letters ?? [];
   const texts = letters.slice(0, MOST_LETTERS).map(letterText);
   if (letters.length > MOST_LETTERS) texts.push(`+${letters.length - MOST_LETTERS}`);
-  return texts.reduce((sum, text) => sum + 6.7 * text.length + 13, letters.some((each) => each.colour == null) ? 12 : 0);
+  return texts.reduce((sum, text) => sum + 6.1 * text.length + 11, letters.some((each) => each.colour == null) ? 12 : 0);
 }
 
 class CodePane {
@@ -82,6 +83,8 @@ class CodePane {
     this.needle = "";
     this.hits = [];
     this.hit = -1;
+    this.top = 0;
+    this.pointed = -1;
     this.chooser = h("span", { class: "pwx-chooser" });
     this.count = h("span", { class: "pwx-quiet pwx-count", role: "status" });
     this.search = h("input", {
@@ -91,9 +94,11 @@ class CodePane {
     this.about = h("div", { class: "pwx-about pwx-quiet" });
     this.sheet = h("div", { class: "pwx-sheet", role: "presentation" });
     this.body = h("div", {
-      class: "pwx-code", tabindex: 0, role: "listbox", "aria-label": `Lines of ${title}`,
+      class: "pwx-code", tabindex: 0, role: "listbox", "aria-multiselectable": "true",
+      "aria-label": `Lines of ${title}`,
       onkeydown: (event) => this.key(event), onscroll: () => this.scrolled(),
-      onclick: (event) => this.click(event), onpointerover: (event) => this.over(event),
+      onclick: (event) => this.click(event),
+      onpointerover: (event) => this.over(event), onpointermove: (event) => this.over(event),
       onpointerleave: () => this.left(), onfocus: () => this.focused(), onblur: () => this.left(),
     }, this.sheet);
     this.element = h("section", { class: `pwx-pane pwx-pane-${name}`, "aria-label": title },
@@ -157,8 +162,7 @@ class CodePane {
     const label = `line ${row.number}: ${row.text.trim()} ${(row.about ?? []).join(" ")}`;
     return h("div", {
       class: classes.filter(Boolean).join(" "), role: "option", id: `${this.id}-${at}`,
-      "data-at": at, "aria-label": label, "aria-disabled": row.select ? null : "true",
-      title: row.full,
+      "data-at": at, "aria-label": label, title: row.full,
     },
       h("span", { class: "pwx-gutter", "aria-hidden": "true" },
         h("span", { class: "pwx-mark" }, marksOf(row)),
@@ -184,12 +188,12 @@ class CodePane {
   }
 
   // Rows that share nodes with what is given; where none does, rows that share lines.
-  matching({ nodes = [], lines = [], byLines = true }) {
+  matching({ nodes = [], lines = [] }) {
     const names = new Set(nodes), found = new Set();
     const places = new Set(lines.map((line) => line.join(":")));
     const collect = (test) => this.rows.forEach((row, at) => row.select && test(row) && found.add(at));
     if (this.name !== "source" && names.size) collect((row) => row.nodes?.some((name) => names.has(name)));
-    if (!found.size && byLines) collect((row) => row.lines?.some((line) => places.has(line.join(":"))));
+    if (!found.size) collect((row) => row.lines?.some((line) => places.has(line.join(":"))));
     return found;
   }
 
@@ -214,7 +218,12 @@ class CodePane {
   }
 
   scrolled() {
-    this.callbacks.onTip(null);
+    if (this.body.scrollTop !== this.top) { // another line is under the pointer
+      this.top = this.body.scrollTop;
+      this.pointed = -1;
+      clearTimeout(this.resting);
+      this.callbacks.onTip(null);
+    }
     if (this.isLong() && Math.abs(this.body.scrollTop / ROW_HEIGHT - 20 - this.first) > 10) this.paint();
   }
 
@@ -226,6 +235,7 @@ class CodePane {
   }
 
   click(event) {
+    clearTimeout(this.resting);
     const at = this.rowAt(event);
     if (at < 0 || !this.rows[at].select || String(getSelection()).length) return;
     this.active = at;
@@ -242,11 +252,15 @@ class CodePane {
     if (at === this.pointed) return;
     this.pointed = at;
     this.callbacks.onPoint(row?.select ? row : null, this);
-    this.callbacks.onTip(row?.about ? row : null, this.shown.get(at));
+    this.callbacks.onTip(null);
+    clearTimeout(this.resting);
+    if (!row?.about) return;
+    this.resting = setTimeout(() => this.callbacks.onTip(row, this.shown.get(at)), TIP_WAIT);
   }
 
   left() {
     this.pointed = -1;
+    clearTimeout(this.resting);
     this.callbacks.onPoint(null, this);
     this.callbacks.onTip(null);
   }
@@ -335,5 +349,8 @@ class CodePane {
     taken(event);
   }
 
-  end() { clearTimeout(this.waiting); }
+  end() {
+    clearTimeout(this.waiting);
+    clearTimeout(this.resting);
+  }
 }

@@ -1,4 +1,4 @@
-"""The user's files as rows: each line knows its pieces, nodes, tests and conditions, or says why not."""
+"""The user's files as rows: each line knows its pieces, nodes and tests, or says why not."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_code_without_source_says_so(tmp_path: Path) -> None:
     lines = [row for row in view["rows"] if row["kind"] == "line"]
     assert {row["text"] for row in lines} == {"(text not known)"}
     assert [row["number"] for row in lines if "select" in row] == [13]
-    assert view["note"].startswith("2 of 2 nodes do not say which line they came from")
+    assert view["note"].startswith("Of 2 nodes, 2 do not say from which line")
 
 
 def test_a_graph_without_any_line_says_so() -> None:
