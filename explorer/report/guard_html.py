@@ -9,8 +9,9 @@ from explorer.artifacts.audited import GuardAudit
 from explorer.artifacts.covered import Coverage
 from explorer.artifacts.diagnosed import Diagnosis
 from explorer.guards.diagnosis import diagnosis_of
+from explorer.report.guard_results_view import coverage_view
 from explorer.report.guard_svg import guard_svg, map_text
-from explorer.report.guard_view import coverage_view, diagnosis_view
+from explorer.report.guard_view import diagnosis_view
 from explorer.report.html import styles
 from explorer.report.markup import Column, bullets, code_block, details, escaped, paragraph, table
 

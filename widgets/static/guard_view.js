@@ -1,42 +1,5 @@
 // At which sizes the compiled model is wrong, why, and what helps. All sentences come from Python.
 
-const OUTCOME_SIGNS = { equal: "✓", different: "✗", refused: "⊘", "eager fails too": "–" };
-const FIX_SIGNS = { ok: "✓", "!!": "!", "--": "·", no: "✗" };
-
-function same(one, other) {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
-function heading(text) {
-  return h("h3", {}, text);
-}
-
-// A disclosure that stays as it was left when the view is drawn again.
-function foldable(state, key, summary, children, attributes = {}) {
-  const element = h("details", { open: state.open.has(key), ...attributes },
-    h("summary", {}, summary), children);
-  element.addEventListener("toggle", () => {
-    if (element.open) state.open.add(key);
-    else state.open.delete(key);
-  });
-  return element;
-}
-
-// What a click selects in every view: a test, else a condition, else a line.
-function keyOf(row) {
-  if (row.site != null) return ["site", row.site];
-  if (row.guards?.length) return ["guard", row.guards[0]];
-  return row.line ? ["line", row.line] : null;
-}
-
-// Whether a row belongs to what is selected.
-function isSelected(row, selection) {
-  const lines = selection.lines ?? [];
-  if (row.site != null && (selection.sites ?? []).includes(row.site)) return true;
-  if ((row.guards ?? []).some((guard) => (selection.guards ?? []).includes(guard))) return true;
-  return row.line != null && lines.some((line) => same(line, row.line));
-}
-
 function render({ model, el }) {
   el.classList.add("pwx", "pwx-guards");
   const state = { open: new Set(), tried: {}, domain: null, shown: null, own: null };
@@ -97,7 +60,7 @@ function render({ model, el }) {
   }
 
   function drawHead() {
-    const { lead, status, policy_text, audited, axes } = view();
+    const { lead, status, policy_text, audited, axes, verdict } = view();
     const domain = h("input", {
       type: "text", size: 18, value: state.domain ?? view().domain_text,
       "aria-label": "Sizes to audit or cover, such as n=1-64", spellcheck: "false",
@@ -111,7 +74,7 @@ function render({ model, el }) {
     clear(parts.head).append(
       h("p", { class: "pwx-lead" },
         h("span", { class: "pwx-verdict", "aria-hidden": "true" },
-          audited ? (view().is_clean ? "✓" : "✗") : "?"), lead),
+          VERDICT_SIGNS[verdict]), lead),
       policy_text ? h("p", { class: "pwx-quiet" }, policy_text) : "",
       axes.length ? h("div", { class: "pwx-bar" },
         h("label", {}, "sizes ", domain),
@@ -138,11 +101,12 @@ function render({ model, el }) {
       return h("div", {}, h("div", { class: "pwx-name" }, axis.text), svg, said);
     });
     if (data.map) {
-      const said = h("p", { class: "pwx-said", "aria-live": "polite" });
+      const hint = "Point at a cell, or move with the arrow keys; a click or Enter takes its sizes.";
+      const said = h("p", { class: "pwx-said", "aria-live": "polite" }, hint);
       drawn.push(h("div", {}, h("div", { class: "pwx-name" }, data.map.text),
-        h("div", { class: "pwx-scroll" }, drawMap({
-          map: data.map, say: (text) => { said.textContent = text; }, pick: fill,
-        })), said));
+        h("div", { class: "pwx-beside" }, drawMap({
+          map: data.map, say: (text) => { said.textContent = text || hint; }, pick: fill,
+        }), said)));
     }
     const states = new Set(data.axes.flatMap((axis) => axis.segments.map((each) => each.state)));
     for (const row of data.map?.cells ?? []) for (const [name] of row) states.add(name);
@@ -226,20 +190,13 @@ function render({ model, el }) {
         + "inputs."));
       return;
     }
-    const columns = shown.columns.map((each) => h("div", { class: "pwx-column" },
-      h("div", { class: "pwx-name" }, each.head),
-      h("p", { class: each.has_failed ? "pwx-refused" : "pwx-value" }, each.text),
-      each.difference ? h("p", { class: "pwx-difference" }, each.difference) : ""));
     const list = trials.map((each, index) => h("li", {}, h("button", {
       class: `pwx-trial pwx-outcome-${each.outcome.replaceAll(" ", "-")}`,
       "aria-pressed": String(each === shown),
       onclick: () => { state.shown = index; drawTrials(); },
     }, `${OUTCOME_SIGNS[each.outcome]} ${each.sizes_text}: ${each.outcome}`)));
     clear(parts.result).append(
-      h("p", { class: "pwx-outcome" },
-        h("strong", {}, `${OUTCOME_SIGNS[shown.outcome]} ${shown.sizes_text}: ${shown.outcome}. `),
-        shown.policy),
-      h("div", { class: "pwx-columns" }, columns),
+      ...trialResult(shown),
       trials.length > 1
         ? h("ol", { class: "pwx-trials", "aria-label": "Earlier tries" }, list.reverse()) : "");
   }
@@ -247,16 +204,11 @@ function render({ model, el }) {
   function drawCoverage() {
     const coverage = model.get("coverage") ?? {};
     if (!coverage.regions) {
-      clear(parts.coverage).append(h("p", { class: "pwx-quiet" }, "Nothing was covered yet."));
+      clear(parts.coverage).append(view().cover_problem ? ""
+        : h("p", { class: "pwx-quiet" }, "Nothing was covered yet."));
       return;
     }
-    const texts = [...coverage.uncovered, ...(coverage.fails_text ? [coverage.fails_text] : [])];
-    clear(parts.coverage).append(
-      h("p", {}, `${coverage.is_complete ? "✓" : "✗"} ${coverage.summary}.`),
-      h("ul", { class: "pwx-regions" },
-        coverage.regions.map((each) => h("li", {},
-          h("span", { class: `${pieceClass(each.colour)} pwx-letter` }, each.label), each.text)),
-        texts.map((text) => h("li", {}, text))));
+    clear(parts.coverage).append(...coverageResult(coverage));
   }
 
   function drawFindings() {
@@ -280,7 +232,7 @@ function render({ model, el }) {
       h("code", {}, each.test || each.code), h("span", {}, each.words),
       place({ ...each, site: each.index })]));
     const rows = conditions.map((each) => selectable({ ...each, guards: [each.index] }, [
-      h("code", {}, each.text), h("span", { class: "pwx-quiet" }, `made by ${each.made_by}`),
+      h("code", {}, each.text), h("span", { class: "pwx-quiet" }, `made by: ${each.made_by}`),
       place({ ...each, guards: [each.index] })]));
     const fixed = specializations.map((each) => selectable(each, [h("span", {}, each.text)]));
     const start = (key, isOpen) => { if (!state.seen?.has(key) && isOpen) state.open.add(key); };
@@ -313,14 +265,7 @@ function render({ model, el }) {
           h("span", { class: "pwx-mark" }, `${FIX_SIGNS[each.mark]} ${each.words}`),
           h("code", {}, each.title)], [
           h("p", {}, each.text),
-          each.diff ? diff(each.diff) : ""], { "data-fix": index }))))] : []));
-  }
-
-  function diff(text) {
-    const kind = (line) => (/^(\+\+\+|---|@@)/.test(line) ? "head"
-      : { "+": "added", "-": "removed" }[line[0]] ?? "kept");
-    return h("pre", { class: "pwx-diff", tabindex: 0, "aria-label": "Change of the source" },
-      text.split("\n").map((line) => h("span", { class: `pwx-${kind(line)}` }, `${line}\n`)));
+          each.diff ? diffBlock(each.diff) : ""], { "data-fix": index }))))] : []));
   }
 
   function drawNotes() {
