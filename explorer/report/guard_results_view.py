@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from explorer.artifacts.covered import Coverage, CoveredRegion
 from explorer.guards.intervals_text import counted_intervals, point_text
+from explorer.report.guard_axis import Run, folded
 from explorer.report.views import Row
-from explorer.report.wording import clean, counted, shortened, with_short_paths
+from explorer.report.wording import clean, counted, listed, shortened, with_short_paths
 
 if TYPE_CHECKING:
     from explorer.trying import Ran, Trial
@@ -55,21 +56,22 @@ def _ran(head: str, ran: Ran) -> Row:
 
 
 def coverage_view(coverage: Coverage) -> Row:
-    """Which graph serves which sizes: ``summary is_complete regions uncovered fails``."""
+    """Which graph serves which sizes: ``summary is_complete dimensions lane regions uncovered``.
+
+    ``lane`` has the sizes of an axis in order, each with its graph; of several dimensions it is
+    empty.
+    """
     fails = coverage.eager_fails
     return {
         "summary": sentence(coverage.summary()),
         "is_complete": coverage.is_complete,
         "dimensions": [clean(each) for each in coverage.dimensions],
-        "first": min((low for low, _ in coverage.domain.values()), default=1),
-        "last": max((high for _, high in coverage.domain.values()), default=1),
+        "lane": _lane(coverage),
         "regions": [
             {
                 "variant": each.variant,
                 "label": f"#{each.variant}",
                 "colour": each.variant % COLOURS,
-                "intervals": [list(pair) for pair in each.intervals[:_MOST_ROWS]],
-                "is_cut": len(each.intervals) > _MOST_ROWS,
                 "text": _region_text(each),
             }
             for each in coverage.regions
@@ -82,6 +84,30 @@ def coverage_view(coverage: Coverage) -> Row:
         if fails
         else "",
     }
+
+
+def _lane(coverage: Coverage) -> list[Row]:
+    """Runs of sizes with the graph that serves them; ``colour`` is None where several do in turn."""
+    texts = {str(each.variant): _region_text(each) for each in coverage.regions}
+    runs = sorted(
+        (Run(first, last, str(each.variant)) for each in coverage.regions
+         for first, last in each.intervals),
+        key=lambda run: run.first,
+    )  # fmt: skip
+    rows = []
+    for run in folded(runs):
+        graphs = [f"#{each}" for each in sorted(run.parts or {}, key=int)]
+        text = texts.get(run.state) or f"{run.sizes}: the graphs {listed(graphs, 8)} in turn."
+        rows.append(
+            {
+                "first": run.first,
+                "last": run.last,
+                "label": "/".join(graphs[:3]) if graphs else f"#{run.state}",
+                "colour": None if graphs else int(run.state) % COLOURS,
+                "text": text,
+            }
+        )
+    return rows
 
 
 def _region_text(region: CoveredRegion) -> str:

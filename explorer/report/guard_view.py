@@ -128,6 +128,9 @@ def _view(
         "axes": _axes(captured, config, diagnosis, table, example),
         "map": None if diagnosis is None else map_view(diagnosis.audit),
         "legend": dict(STATES),
+        "findings_head": "Where the first graph is not right, and why"
+        if policy is GuardPolicy.VARIANTS
+        else "What is wrong, and why",
         "findings": _findings(captured, diagnosis),
         "sites": [_site(i, each) for i, each in enumerate(captured.branch_sites[:_MOST_ROWS])],
         "conditions": [
@@ -257,7 +260,8 @@ def _ticks_text(row: Mapping[str, Any]) -> str:
         ranges = listed([each["text"] for each in row["ranges"]], 8)
         parts.append(f"compiled for {'range' if len(row['ranges']) == 1 else 'ranges'} {ranges}")
     if row["exact"]:
-        parts.append(f"exact sizes {listed(map(str, row['exact']), 8)}")
+        noun = "size" if len(row["exact"]) == 1 else "sizes"
+        parts.append(f"exact {noun} {listed(map(str, row['exact']), 8)}")
     if row["example"] is not None:
         parts.append(f"captured at {row['name']} = {row['example']}")
     text = "; ".join(parts)

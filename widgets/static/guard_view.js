@@ -94,7 +94,7 @@ function render({ model, el }) {
       const covered = same(coverage.dimensions, [axis.name]);
       const svg = drawAxis({
         axis, width, guards: chosen, tried: tried(axis.key),
-        regions: covered ? coverage.regions : [],
+        lane: covered ? coverage.lane : [],
         say: (text) => { said.textContent = text || axis.ticks_text; },
         pick: (size) => fill({ [axis.key]: size }),
       });
@@ -212,10 +212,10 @@ function render({ model, el }) {
   }
 
   function drawFindings() {
-    const { findings, audited } = view();
+    const { findings, findings_head: head, audited } = view();
     const none = audited ? "Nothing was found that is wrong at some size." : "";
     clear(parts.findings).append(
-      findings.length || none ? heading("What is wrong, and why") : "",
+      findings.length || none ? heading(head) : "",
       findings.length ? h("ul", { class: "pwx-rows" }, findings.map((each) => selectable(each, [
         h("div", { class: "pwx-bar" },
           h("strong", { class: each.is_allowed ? "" : "pwx-bad" },
