@@ -87,7 +87,7 @@ def coverage_view(coverage: Coverage) -> Row:
 
 
 def _lane(coverage: Coverage) -> list[Row]:
-    """Runs of sizes with the graph that serves them; ``colour`` is None where several do in turn."""
+    """Runs of sizes with the graph that serves them; ``colour`` is None where several do."""
     texts = {str(each.variant): _region_text(each) for each in coverage.regions}
     runs = sorted(
         (Run(first, last, str(each.variant)) for each in coverage.regions

@@ -144,8 +144,10 @@ function drawAxis({ axis, lane, width, tried, guards, say, pick }) {
     const hit = under(event);
     if (hit) pick(hit.size);
   });
-  roving(svg, ".pwx-segment")(svg.querySelector(".pwx-segment"));
-  return svg;
+  // Around the drawing: Chromium gives a tab stop to an SVG that listens to focus.
+  const around = h("div", {}, svg);
+  roving(around, ".pwx-segment")(svg.querySelector(".pwx-segment"));
+  return around;
 }
 
 // The size under a place, inside the segment that was pointed at.

@@ -86,7 +86,7 @@ function render({ model, el }) {
   }
 
   function drawAxes() {
-    const data = view(), width = Math.max(el.clientWidth - 2, 320);
+    const data = view(), width = Math.max(parts.axes.clientWidth, 320);
     const coverage = model.get("coverage") ?? {}, guards = selection().guards ?? [];
     const chosen = selection().kind ? guards : [];
     const drawn = data.axes.map((axis) => {
