@@ -142,12 +142,12 @@ def test_before_the_audit_it_says_so_and_asks_for_it(
     box = page.get_by_label("Sizes to audit or cover")
     assert box.input_value() == "1-64"
     box.fill("n=1-16")
-    page.get_by_role("button", name="Audit", exact=True).click()
+    page.get_by_role("button", name="Audit these sizes").click()
     assert shown.sent == [{"intent": "audit", "domain": "n=1-16"}]
     widget.set_diagnosis(diagnosis)
     shown.set("view", widget.view)
     assert page.locator(WRONG).count() == 1
-    assert page.get_by_role("button", name="Audit again").is_visible()
+    assert page.get_by_text("Audit again").is_visible()
 
 
 def test_while_something_runs_buttons_wait_and_a_problem_is_said_at_once(
@@ -158,7 +158,7 @@ def test_while_something_runs_buttons_wait_and_a_problem_is_said_at_once(
     assert page.get_by_role("alert").first.is_hidden()
     shown.set("busy", "trying n = 4")
     assert "trying n = 4" in page.get_by_role("status").first.inner_text()
-    for name in ("Try", "Audit again"):
+    for name in ("Try", "Audit these sizes"):
         assert page.get_by_role("button", name=name, exact=True).is_disabled()
     page.get_by_label("n", exact=True).press("Enter")
     assert shown.sent == []
@@ -239,7 +239,7 @@ def test_the_keyboard_alone_is_enough(stage: Callable[..., Stage], widget: Guard
     shown = stage(widget)
     page = shown.page
     keys = page.keyboard
-    page.get_by_role("button", name="Audit again").focus()
+    page.get_by_text("Audit again").focus()
     keys.press("Tab")
     assert page.evaluate("document.activeElement.dataset.first") == "1"
     keys.press("ArrowRight")
@@ -253,6 +253,25 @@ def test_the_keyboard_alone_is_enough(stage: Callable[..., Stage], widget: Guard
     keys.press("Tab")
     keys.press("Enter")
     assert shown.sent == [{"intent": "try", "sizes": {"n": 4}}]
+
+
+def test_the_focus_comes_back_after_what_was_asked_for_has_run(
+    stage: Callable[..., Stage], widget: GuardView, compilation: Compilation
+) -> None:
+    before = GuardView()
+    before.show(compilation)
+    shown = stage(before)
+    page = shown.page
+    page.get_by_text("Audit", exact=True).focus()
+    page.keyboard.press("Enter")
+    shown.set("busy", "auditing")
+    page.wait_for_function("document.activeElement === document.body")
+    shown.set("view", widget.view)
+    shown.set("busy", "")
+    assert page.evaluate("document.activeElement.textContent") == "Audit again"
+    page.locator(".pwx-place").first.press("Enter")
+    shown.set("selection", Links(compilation).select("site", 0).view())
+    assert page.evaluate("document.activeElement.className") == "pwx-place"
 
 
 def test_fixes_are_folded_with_their_change_and_stay_open(

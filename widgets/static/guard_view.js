@@ -1,5 +1,7 @@
 // At which sizes the compiled model is wrong, why, and what helps. All sentences come from Python.
 
+const FOCUSABLE = "button, input, summary, pre, .pwx-segment, .pwx-map";
+
 function render({ model, el }) {
   el.classList.add("pwx", "pwx-guards");
   const state = { open: new Set(), tried: {}, domain: null, shown: null, own: null };
@@ -79,7 +81,7 @@ function render({ model, el }) {
       axes.length ? h("div", { class: "pwx-bar" },
         h("label", {}, "sizes ", domain),
         button(audited ? "Audit again" : "Audit", {
-          onclick: audit, "data-job": true, class: audited ? "" : "pwx-main",
+          onclick: audit, "aria-label": "Audit these sizes", "data-job": true, class: audited ? "" : "pwx-main",
           title: "Find out at which sizes every condition of the graph holds",
         }),
         h("span", { class: "pwx-quiet" }, status)) : "");
@@ -87,6 +89,7 @@ function render({ model, el }) {
 
   function drawAxes() {
     const data = view(), width = Math.max(parts.axes.clientWidth, 320);
+    parts.axes.classList.toggle("pwx-wide", width >= 900);
     const coverage = model.get("coverage") ?? {}, guards = selection().guards ?? [];
     const chosen = selection().kind ? guards : [];
     const drawn = data.axes.map((axis) => {
@@ -121,15 +124,29 @@ function render({ model, el }) {
     return text != null && /^\d{1,9}$/.test(text.trim()) ? Number(text) : null;
   }
 
+  // Draws, and puts the focus back to where it was: what had it may be drawn anew, or was disabled
+  // while something ran.
+  function keepFocus(draw) {
+    const nameOf = (each) => each.getAttribute("aria-label") ?? each.textContent;
+    const named = (name) => [...el.querySelectorAll(FOCUSABLE)].filter((e) => nameOf(e) === name);
+    const focused = document.activeElement;
+    if (el.contains(focused)) {
+      const name = nameOf(focused);
+      state.focus = { name, at: named(name).indexOf(focused) };
+    } else if (focused !== document.body) state.focus = null;
+    draw();
+    if (!state.focus || el.contains(document.activeElement)) return;
+    const { name, at } = state.focus, found = named(name);
+    (found[at] ?? found[0])?.focus({ preventScroll: true });
+  }
+
   // Puts sizes into the boxes, where a person can try them.
   function fill(sizes) {
     for (const [key, size] of Object.entries(sizes)) {
       state.tried[key] = String(size);
       if (parts.inputs?.[key]) parts.inputs[key].value = String(size);
     }
-    const focused = [...el.querySelectorAll(".pwx-segment")].indexOf(document.activeElement);
-    drawAxes();
-    if (focused >= 0) el.querySelectorAll(".pwx-segment")[focused]?.focus();
+    keepFocus(drawAxes);
   }
 
   function drawBoxes() {
@@ -299,13 +316,10 @@ function render({ model, el }) {
     if (!view().axes) return;
     const { kind, key } = selection(), isOwn = same(state.own, [kind, key]);
     state.own = null;
-    const focused = document.activeElement, inside = el.contains(focused);
-    const at = inside ? [...el.querySelectorAll(".pwx-place")].indexOf(focused) : -1;
     drawAxes();
     drawFindings();
     if (!isOwn && ["site", "guard"].includes(kind)) state.open.add("tests").add("conditions");
     drawTests();
-    if (at >= 0) el.querySelectorAll(".pwx-place")[at]?.focus();
     const first = el.querySelector(".pwx-selected");
     if (!isOwn && first && ["site", "guard", "line"].includes(kind)) {
       first.scrollIntoView({ block: "nearest" });
@@ -318,7 +332,11 @@ function render({ model, el }) {
     trials: () => { state.shown = null; if (view().axes) drawTrials(); },
     coverage: () => { if (view().axes) { drawCoverage(); drawAxes(); } },
   };
-  for (const [name, draw] of Object.entries(changes)) model.on(`change:${name}`, draw);
+  for (const name of Object.keys(changes)) {
+    const draw = changes[name];
+    changes[name] = () => keepFocus(draw);
+    model.on(`change:${name}`, changes[name]);
+  }
   const escape = (event) => {
     if (event.key !== "Escape") return;
     taken(event);
