@@ -15,9 +15,8 @@ from explorer.report.wording import clean, listed, shortened
 from widgets.settings_text import LONGEST_TEXT
 
 _ENTRY = re.compile(
-    r"\s*(?:([^\W\d]\w*)\s*=)?\s*(\d{1,9})\s*(?:(?:-|–|\.\.)\s*(\d{1,9})\s*)?", re.ASCII
+    r"\s*(?:([^\W\d]\w*)\s*=)?\s*([0-9]{1,9})\s*(?:(?:-|–|\.\.)\s*([0-9]{1,9})\s*)?"
 )
-_NAMED = re.compile(r"\s*([^\W\d]\w*)\s*=")
 
 
 def parse_domain(text: str, names: Sequence[str]) -> dict[str, SizeRange] | None:

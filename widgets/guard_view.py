@@ -8,7 +8,8 @@ from typing import Any
 import traitlets
 
 from explorer import Compilation, Coverage, Diagnosis
-from explorer.report.guard_view import coverage_view, guard_view, trial_view
+from explorer.report.guard_results_view import coverage_view, trial_view
+from explorer.report.guard_view import guard_view
 from explorer.report.wording import clean, counted, shortened
 from explorer.trying import Trial
 from widgets.markup import LONGEST_MESSAGE
@@ -37,7 +38,7 @@ class GuardView(View):
         names: what the domain of an audit may name.
     """
 
-    _esm = script("guard_axis", "guard_view")
+    _esm = script("guard_axis", "guard_parts", "guard_view")
     _css = style("guard_view")
 
     trials = traitlets.List().tag(sync=True)

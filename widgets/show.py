@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from explorer import Compilation, CompilationDiff
+from explorer import Compilation, CompilationDiff, Coverage, Diagnosis, GuardAudit, Timings
+from explorer.artifacts.accounted import CompileAccount
 from explorer.report import text as report_text
 from explorer.report.wording import clean
 from widgets.picture import static_html
@@ -96,7 +97,9 @@ def _cells(tag: str, texts: tuple[str, ...]) -> str:
 
 
 def register_displays() -> bool:
-    """Makes compilations and their differences show themselves in cells; may be repeated.
+    """Makes what ``explorer`` hands out show itself in cells; may be repeated.
+
+    These are compilations, their differences and accounts, audits, diagnoses, coverages, timings.
 
     Returns:
         Whether IPython runs; elsewhere there is nothing to register.
@@ -113,7 +116,14 @@ def register_displays() -> bool:
     formatters["text/html"].for_type(CompilationDiff, diff_html)
     formatters["text/plain"].for_type(Compilation, _print_summary)
     formatters["text/plain"].for_type(CompilationDiff, _print_diff)
+    for kind in (GuardAudit, Diagnosis, Coverage, Timings, CompileAccount):
+        formatters["text/html"].for_type(kind, _own_html)
+        formatters["text/plain"].for_type(kind, _print_report)
     return True
+
+
+def _own_html(shown: Any) -> str:
+    return shown._repr_html_()
 
 
 def _print_summary(compilation: Compilation, printer: Any, _cycle: bool) -> None:
@@ -122,3 +132,7 @@ def _print_summary(compilation: Compilation, printer: Any, _cycle: bool) -> None
 
 def _print_diff(diff: CompilationDiff, printer: Any, _cycle: bool) -> None:
     printer.text(str(diff))
+
+
+def _print_report(shown: Any, printer: Any, _cycle: bool) -> None:
+    printer.text(shown.report().rstrip("\n"))

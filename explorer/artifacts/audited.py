@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
 from explorer.artifacts.common import SourceLocation
 from explorer.artifacts.guards import BranchSite, GuardRecord, Specialization
+
+if TYPE_CHECKING:
+    from explorer.artifacts.diagnosed import Diagnosis
 
 Intervals: TypeAlias = tuple[tuple[int, int], ...]
 """Ascending sizes as (first, last) pairs, both included."""
@@ -285,16 +289,20 @@ class GuardAudit:
         """
         return self.judge.intervals(dimension, dict(fixing or {}))
 
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """With it, what the graph returns where it is not right; it is run for that, once."""
+        from explorer.guards.diagnosis import diagnosis_of
+
+        judge: Any = self.judge
+        return diagnosis_of(self, judge.captured, judge.config)
+
     def report(self) -> str:
         """The audit in words."""
-        from explorer.guards import diagnose
-
-        return diagnose.report(self)
+        return self.diagnosis.report()
 
     def _repr_html_(self) -> str:
-        from explorer.report import guard_html
-
-        return guard_html.audit_html(self)
+        return self.diagnosis._repr_html_()
 
     def __repr__(self) -> str:
         names = ", ".join(self.dimensions) or "no dimension"

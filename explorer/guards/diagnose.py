@@ -1,9 +1,8 @@
-"""An audit or a diagnosis in, its findings in words out."""
+"""A diagnosis in, its findings in words out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from explorer.artifacts import GuardOrigin, Specialization, SpecializationReason
 from explorer.artifacts.audited import (
@@ -38,14 +37,6 @@ _EVALUATED = (
     "looked at; below is what the graph does when nothing checks it"
 )
 _HEAD_INDENT = " " * 13
-
-
-def report(audit: GuardAudit) -> str:
-    """What the graph is right for, what it returns elsewhere, what may help; compiles nothing."""
-    from explorer.guards.diagnosis import diagnosis_of
-
-    judge: Any = audit.judge
-    return diagnosis_text(diagnosis_of(audit, judge.captured, judge.config))
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,20 +195,26 @@ def folded(runs: Sequence[Run]) -> list[Run]:
     """The same with runs that share a place on a logarithmic axis as one, when there are many."""
     if len(runs) <= MOST_RUNS:
         return list(runs)
+    found: list[Run] = []
+    for crowded, group in itertools.groupby(
+        zip(runs, _crowded(runs), strict=True), key=lambda each: each[1]
+    ):
+        together = [run for run, _ in group]
+        found += _mixed(together) if crowded else together
+    return found
+
+
+def _crowded(runs: Sequence[Run]) -> list[bool]:
+    """For each run, whether it shares its place on the axis with others, or is among such runs."""
     low, high = np.log1p(runs[0].first), np.log1p(runs[-1].last)
     scale = (_BINS - 1) / max(high - low, 1e-9)
     places = [int(scale * (np.log1p(each.first) - low)) for each in runs]
-    crowded = {place for place, count in Counter(places).items() if count > 2}
-    found: list[Run] = []
-    together: list[Run] = []
-    for run, place in zip(runs, places, strict=True):
-        if place in crowded:
-            together.append(run)
-            continue
-        found += _mixed(together)
-        together = []
-        found.append(run)
-    return found + _mixed(together)
+    count = Counter(places)
+    found = [count[place] > 2 for place in places]
+    narrow = [scale * (np.log1p(r.last + 1) - np.log1p(r.first)) < 2 for r in runs]
+    for at in range(1, len(runs)):  # a narrow one between them would only flicker
+        found[at] = found[at] or (found[at - 1] and narrow[at])
+    return found
 
 
 def _mixed(runs: Sequence[Run]) -> list[Run]:

@@ -1,16 +1,15 @@
-"""A guard view in, a static fragment of HTML out; and the same of an audit or a coverage alone."""
+"""A guard view in, a static fragment of HTML out; and the same of a diagnosis or a coverage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.artifacts.audited import GuardAudit
 from explorer.artifacts.covered import Coverage
 from explorer.artifacts.diagnosed import Diagnosis
-from explorer.guards.diagnosis import diagnosis_of
+from explorer.report.guard_results_view import coverage_view
 from explorer.report.guard_svg import guard_svg, map_text
-from explorer.report.guard_view import coverage_view, diagnosis_view
+from explorer.report.guard_view import diagnosis_view
 from explorer.report.html import styles
 from explorer.report.markup import Column, bullets, code_block, details, escaped, paragraph, table
 
@@ -118,12 +117,6 @@ def _trial(trial: Mapping[str, Any]) -> str:
     return table(rows, shown) + paragraph(trial["policy"])
 
 
-def audit_html(audit: GuardAudit) -> str:
-    """An audit with what the graph returns where it is wrong; the graph is run for it."""
-    judge: Any = audit.judge
-    return guard_html(diagnosis_view(diagnosis_of(audit, judge.captured, judge.config)))
-
-
 def diagnosis_html(diagnosis: Diagnosis) -> str:
     """A diagnosis as it is."""
     return guard_html(diagnosis_view(diagnosis))
@@ -162,4 +155,4 @@ def coverage_html(coverage: Coverage) -> str:
     )
 
 
-__all__ = ["audit_html", "coverage_html", "coverage_text", "diagnosis_html", "guard_html"]
+__all__ = ["coverage_html", "coverage_text", "diagnosis_html", "guard_html"]

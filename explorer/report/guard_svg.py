@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from explorer.report.graph_svg import PALETTE
 from explorer.report.guard_axis import STATES
 from explorer.report.markup import escaped
 from explorer.report.wording import clean, shortened
@@ -87,7 +88,7 @@ def _axis(axis: Mapping[str, Any], y: float, coverage: Any) -> tuple[list[str], 
         x, width = _span(each, axis)
         parts.append(_band(x, top, width, _BAND, each["state"], each["text"]))
     bottom = top + _BAND
-    lane = coverage["regions"] if coverage and coverage["dimensions"] == [axis["name"]] else []
+    lane = coverage["lane"] if coverage and coverage["dimensions"] == [axis["name"]] else []
     for region in lane:
         bottom = top + _BAND + 20
         parts += _region(region, axis, top + _BAND + 3)
@@ -145,17 +146,16 @@ def _number(number: int, axis: Mapping[str, Any], y: float) -> str:
 
 
 def _region(region: Mapping[str, Any], axis: Mapping[str, Any], y: float) -> list[str]:
-    """The sizes that one captured graph serves."""
-    from explorer.report.graph_svg import PALETTE
-
-    colour = PALETTE[region["colour"]]
-    parts = []
-    for first, last in region["intervals"]:
-        x, width = _span({"first": first, "last": last}, axis)
-        shape = _path(x, y, width, 15, colour, 0.45)
-        parts.append(f"<g><title>{escaped(region['text'])}</title>{shape}</g>")
-        if width > 18:
-            parts.append(_words(x + width / 2, y + 12, region["label"], anchor="middle"))
+    """Neighbouring sizes that one captured graph serves, or several in turn."""
+    x, width = _span(region, axis)
+    colour = "none" if region["colour"] is None else PALETTE[region["colour"]]
+    shape = _path(x, y, width, 15, colour, 0.45)
+    if region["colour"] is None:
+        lines = _diagonals(x, y, width, 15, down=False)
+        shape += f'<path d="{lines}" fill="none" stroke="currentColor" stroke-opacity="0.3"/>'
+    parts = [f"<g><title>{escaped(region['text'])}</title>{shape}</g>"]
+    if width > 8 * len(region["label"]):
+        parts.append(_words(x + width / 2, y + 12, region["label"], anchor="middle"))
     return parts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from explorer.guards.intervals_text import counted_intervals, point_text
 from explorer.guards.places import source_between
 from explorer.guards.variants import dimensions_of
 from explorer.report.guard_axis import STATES, axis_rows, map_view
+from explorer.report.guard_results_view import coverage_view, sentence, trial_view
 from explorer.report.views import Row
 from explorer.report.wording import (
     clean,
@@ -41,11 +42,7 @@ from explorer.report.wording import (
 if TYPE_CHECKING:
     from explorer.compilation import Compilation
     from explorer.size_range import SizeRange
-    from explorer.trying import Ran, Trial
-
-COLOURS = 8
-LONGEST_TEXT = 2_000
-"""Characters of one sentence."""
+    from explorer.trying import Trial
 
 _LONGEST_NAME = 200
 _MOST_ROWS = 200
@@ -91,7 +88,7 @@ def guard_view(
     compiled = compilation.compiled
     table = _Table(compiled.dispatch, compiled.ranges, compiled.exact_sizes)
     view = _view(compilation.captured, compilation.config, diagnosis, table)
-    view["name"] = _text(compilation.name, _LONGEST_NAME)
+    view["name"] = sentence(compilation.name, _LONGEST_NAME)
     view["coverage"] = None if coverage is None else coverage_view(coverage)
     view["trials"] = [trial_view(each) for each in trials]
     return view
@@ -113,15 +110,15 @@ def _view(
     return {
         "audited": diagnosis is not None,
         "policy": policy.name,
-        "example": _text(point_text(dict(captured.hints))),
+        "example": sentence(point_text(dict(captured.hints))),
         "lead": _lead(captured, diagnosis),
         "policy_text": "" if diagnosis is None else f"Policy {policy_text(diagnosis)}.",
         "status": "not audited" if diagnosis is None else _status(diagnosis.audit),
-        "is_clean": diagnosis is not None and diagnosis.is_clean,
+        "verdict": _verdict(diagnosis),
         "inputs": [
             {
                 "key": each.name,
-                "name": _text(each.name, 80),
+                "name": sentence(each.name, 80),
                 "value": each.hint,
                 "is_size": each.is_size,
                 "text": f"{'size' if each.is_size else 'argument'}, {each.hint} in the example",
@@ -131,6 +128,9 @@ def _view(
         "axes": _axes(captured, config, diagnosis, table, example),
         "map": None if diagnosis is None else map_view(diagnosis.audit),
         "legend": dict(STATES),
+        "findings_head": "Where the first graph is not right, and why"
+        if policy is GuardPolicy.VARIANTS
+        else "What is wrong, and why",
         "findings": _findings(captured, diagnosis),
         "sites": [_site(i, each) for i, each in enumerate(captured.branch_sites[:_MOST_ROWS])],
         "conditions": [
@@ -139,7 +139,7 @@ def _view(
             if not each.is_bound
         ],
         "specializations": [
-            {"text": _text(specialization_text(each)), "line": _line(each.location)}
+            {"text": sentence(specialization_text(each)), "line": _line(each.location)}
             for each in captured.specializations[:_MOST_ROWS]
         ],
         "notes": _notes(diagnosis),
@@ -149,10 +149,6 @@ def _view(
         "domain_text": _domain_text(captured, config, diagnosis),
         "cover_problem": _cover_problem(policy),
     }
-
-
-def _text(text: object, width: int = LONGEST_TEXT) -> str:
-    return shortened(clean(with_short_paths(shortened(str(text), 2 * LONGEST_TEXT))), width)
 
 
 def _line(location: SourceLocation | None) -> list[Any] | None:
@@ -172,19 +168,32 @@ def _lead(captured: CapturedGraph, diagnosis: Diagnosis | None) -> str:
     audit = diagnosis.audit
     if not audit.domain:
         return "Nothing is dynamic: there is only the example."
-    parts = [f"Right for {right_text(audit)}"]
-    parts += [f"{name} {text}" for name, text in wrong_texts(diagnosis).items()]
+    is_first = diagnosis.policy == "VARIANTS"
+    parts = [f"{'The first graph is right for' if is_first else 'Right for'} {right_text(audit)}"]
+    for name, text in wrong_texts(diagnosis).items():
+        parts.append(
+            f"not at {text}, which get graphs of their own" if is_first else f"{name} {text}"
+        )
     fails = sum(each.failing_points for each in audit.groups)
     if fails:
         sizes = counted_intervals(audit.eager_fails) if audit.eager_fails else ""
         parts.append(f"the model itself fails at {sizes or counted(fails, 'point')}")
     if audit.not_known:
         parts.append(f"not known at {counted_intervals(audit.not_known)}")
-    return _text("; ".join(parts) + ".")
+    return sentence("; ".join(parts) + ".")
+
+
+def _verdict(diagnosis: Diagnosis | None) -> str:
+    """``clean``, ``wrong``, ``unknown``, or ``variants`` where other graphs serve the rest."""
+    if diagnosis is None or diagnosis.audit.status is AuditStatus.UNKNOWN:
+        return "unknown"
+    if diagnosis.is_clean:
+        return "clean"
+    return "variants" if diagnosis.policy == "VARIANTS" else "wrong"
 
 
 def _status(audit: GuardAudit) -> str:
-    return f"{audit.status.value}: {_text(audit.coverage)}"
+    return f"{audit.status.value}: {sentence(audit.coverage)}"
 
 
 def _notes(diagnosis: Diagnosis | None) -> list[Row]:
@@ -196,9 +205,9 @@ def _notes(diagnosis: Diagnosis | None) -> list[Row]:
     if audit.status is AuditStatus.SAMPLED:
         bad.append("Not every point was looked at; a single size can be tried and is then exact.")
     texts = [*audit.notes, *beside_sentences(diagnosis)]
-    rows = [{"text": _text(each), "is_bad": True} for each in bad]
+    rows = [{"text": sentence(each), "is_bad": True} for each in bad]
     worrying = ("Trap: ", "MISMATCH", "Whether eager works")
-    return rows + [{"text": _text(each), "is_bad": each.startswith(worrying)} for each in texts]
+    return rows + [{"text": sentence(each), "is_bad": each.startswith(worrying)} for each in texts]
 
 
 # ----------------------------------------------------------------------------------------- the axis
@@ -251,7 +260,8 @@ def _ticks_text(row: Mapping[str, Any]) -> str:
         ranges = listed([each["text"] for each in row["ranges"]], 8)
         parts.append(f"compiled for {'range' if len(row['ranges']) == 1 else 'ranges'} {ranges}")
     if row["exact"]:
-        parts.append(f"exact sizes {listed(map(str, row['exact']), 8)}")
+        noun = "size" if len(row["exact"]) == 1 else "sizes"
+        parts.append(f"exact {noun} {listed(map(str, row['exact']), 8)}")
     if row["example"] is not None:
         parts.append(f"captured at {row['name']} = {row['example']}")
     text = "; ".join(parts)
@@ -292,18 +302,18 @@ def _findings(captured: CapturedGraph, diagnosis: Diagnosis | None) -> list[Row]
 
 def _finding(captured: CapturedGraph, diagnosis: Diagnosis, finding: Finding) -> Row:
     known = len(captured.guards)
-    conditions = [_text(each.guard.text, _LONGEST_NAME) for each in finding.violations]
+    conditions = [sentence(each.guard.text, _LONGEST_NAME) for each in finding.violations]
     sites = captured.branch_sites
     return {
         "kind": finding.kind.value,
         "title": f"{finding.kind.value}{' (allowed)' if finding.is_allowed else ''}",
-        "place": _text(place_text(finding.location), _LONGEST_NAME),
+        "place": sentence(place_text(finding.location), _LONGEST_NAME),
         "line": _line(finding.location),
-        "code": _text(finding.location.text if finding.location else conditions[0]),
+        "code": sentence(finding.location.text if finding.location else conditions[0]),
         "site": next((i for i, each in enumerate(sites) if each is finding.site), None),
         "guards": [each.index for each in finding.violations if each.index < known],
         "conditions": listed(conditions, 4),
-        "sentences": [_text(each) for each in finding_sentences(diagnosis, finding)],
+        "sentences": [sentence(each) for each in finding_sentences(diagnosis, finding)],
         "is_allowed": finding.is_allowed,
     }
 
@@ -318,11 +328,11 @@ def _site(index: int, site: BranchSite) -> Row:
         said = f"was {answers}"
     return {
         "index": index,
-        "place": _text(place_text(site.location), _LONGEST_NAME),
+        "place": sentence(place_text(site.location), _LONGEST_NAME),
         "line": _line(site.location),
-        "code": _text(site.location.text),
-        "test": _text(source_between(site.location)),
-        "text": _text(site.text),
+        "code": sentence(site.location.text),
+        "test": sentence(source_between(site.location)),
+        "text": sentence(site.text),
         "kind": site.kind.value,
         "words": f"{said} in the capture; {_RECORDED[site.recorded_as]}",
         "guards": list(site.guards),
@@ -332,11 +342,11 @@ def _site(index: int, site: BranchSite) -> Row:
 def _condition(index: int, guard: GuardRecord) -> Row:
     return {
         "index": index,
-        "text": _text(guard.text),
+        "text": sentence(guard.text),
         "made_by": guard.operator or guard.origin.value,
-        "place": _text(place_text(guard.location), _LONGEST_NAME),
+        "place": sentence(place_text(guard.location), _LONGEST_NAME),
         "line": _line(guard.location),
-        "code": _text(guard.location.text) if guard.location else "",
+        "code": sentence(guard.location.text) if guard.location else "",
     }
 
 
@@ -345,8 +355,8 @@ def _fix(note: FixNote) -> Row:
     return {
         "mark": note.mark,
         "words": _FIX_WORDS[note.mark],
-        "title": _text(note.title),
-        "text": f"{_text(note.text)}{took}",
+        "title": sentence(note.title),
+        "text": f"{sentence(note.text)}{took}",
         "diff": shortened(clean(with_short_paths(note.diff), keep="\n\t"), 20_000),
         "tried": note.seconds is not None,
     }
@@ -371,79 +381,4 @@ def _fixes_text(diagnosis: Diagnosis | None) -> str:
     return "None was tried yet: below is advice. Trying compiles each and compares it with eager."
 
 
-# ------------------------------------------------------------------------------ trials and coverage
-
-
-def trial_view(trial: Trial) -> Row:
-    """One trial: ``sizes sizes_text outcome is_wrong columns policy``."""
-    columns = [_ran("model as it is", trial.eager)]
-    if trial.compiled is not None:
-        columns.append(_ran("compiled", trial.compiled))
-    if trial.unchecked is not None:
-        columns.append(_ran("graph, if nothing checked", trial.unchecked))
-    wrong = trial.outcome.value == "different"
-    return {
-        "sizes": {clean(name): value for name, value in trial.sizes.items()},
-        "sizes_text": _text(trial.sizes_text, _LONGEST_NAME),
-        "outcome": trial.outcome.value,
-        "is_wrong": wrong,
-        "columns": columns,
-        "policy": _text(trial.policy),
-    }
-
-
-def _ran(head: str, ran: Ran) -> Row:
-    return {
-        "head": head,
-        "text": _text(ran.text),
-        "has_failed": ran.has_failed,
-        "difference": _text(ran.difference),
-    }
-
-
-def coverage_view(coverage: Coverage) -> Row:
-    """Which graph serves which sizes: ``summary is_complete regions uncovered fails``."""
-    fails = coverage.eager_fails
-    return {
-        "summary": _text(coverage.summary()),
-        "is_complete": coverage.is_complete,
-        "dimensions": [clean(each) for each in coverage.dimensions],
-        "first": min((low for low, _ in coverage.domain.values()), default=1),
-        "last": max((high for _, high in coverage.domain.values()), default=1),
-        "regions": [
-            {
-                "variant": each.variant,
-                "label": f"#{each.variant}",
-                "colour": each.variant % COLOURS,
-                "intervals": [list(pair) for pair in each.intervals[:_MOST_ROWS]],
-                "is_cut": len(each.intervals) > _MOST_ROWS,
-                "text": _region_text(each),
-            }
-            for each in coverage.regions
-        ],
-        "uncovered": [
-            _text(f"Not covered: {point_text(each.sizes)}: {each.reason}")
-            for each in coverage.uncovered[:_MOST_ROWS]
-        ],
-        "fails_text": _text(f"The model itself fails at {counted_intervals(fails)}.")
-        if fails
-        else "",
-    }
-
-
-def _region_text(region: Any) -> str:
-    where = counted(region.points, "point")
-    if region.intervals:
-        where = counted_intervals(region.intervals)
-    same = "" if region.same_graph_as is None else f", the same program as #{region.same_graph_as}"
-    captured = point_text(region.example)
-    return _text(f"Graph #{region.variant}, captured at {captured}, serves {where}{same}.")
-
-
-__all__: Sequence[str] = [
-    "NOT_AUDITED",
-    "coverage_view",
-    "diagnosis_view",
-    "guard_view",
-    "trial_view",
-]
+__all__ = ["NOT_AUDITED", "diagnosis_view", "guard_view"]

@@ -11,7 +11,9 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import widgets
-from explorer import Compilation, CompilationDiff, CompileTarget, Session
+from explorer import Compilation, CompilationDiff, CompileTarget, GuardPolicy, Session
+from explorer.session import session_of
+from sample_models import branching
 from tests.widgets.markup_reading import Read
 
 
@@ -77,6 +79,29 @@ def test_equal_compilations_have_no_difference_to_show(
     shown = formatted(nothing)
     assert Read(shown["text/html"]).text == "Nothing differs."
     assert shown["text/plain"] == "no difference"
+
+
+def test_registered_displays_show_what_is_known_of_sizes_and_of_time(
+    formatted: Callable[[Any], dict[str, str]],
+) -> None:
+    assert widgets.register_displays() and widgets.register_displays()
+    target = branching.sample()
+    config = target.compilation_config().replace(backend="eager", guard_policy=GuardPolicy.VARIANTS)
+    session = session_of(target, config)
+    shown = {
+        "wrong at": formatted(session.compilation.audit()),
+        "projected * 2": formatted(session.compilation.diagnose()),
+        "2 graphs cover all 64 points": formatted(session.model().cover()),
+        "capture: one graph": formatted(session.compilation.account),
+        "eager": formatted(session.measure([6], rounds=3)),
+    }
+    for words, forms in shown.items():
+        seen = Read(forms["text/html"])
+        seen.assert_passive()
+        assert words in forms["text/plain"], words
+        if words != "wrong at":  # the view words it for VARIANTS
+            assert words in seen.text, words
+        assert "object at 0x" not in forms["text/plain"]
 
 
 def test_without_ipython_there_is_nothing_to_register(monkeypatch: pytest.MonkeyPatch) -> None:

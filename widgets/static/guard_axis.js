@@ -46,7 +46,7 @@ function stateSwatch(state) {
 }
 
 // One axis. `say(text)` is told what is pointed at, `pick(size)` which size was chosen.
-function drawAxis({ axis, regions, width, tried, guards, say, pick }) {
+function drawAxis({ axis, lane, width, tried, guards, say, pick }) {
   const prefix = `pwx-guards-${++pictures}-`, room = width - 2 * SIDE;
   const x = (size) => SIDE + axisPlace(size, axis.first, axis.last) * room;
   const span = ({ first, last }) => {
@@ -86,16 +86,16 @@ function drawAxis({ axis, regions, width, tried, guards, say, pick }) {
   }
   let y = top + BAND + 4;
   const lanes = [];
-  const served = regions.flatMap((region) => region.intervals.map(([first, last]) =>
-    ({ first, last, text: region.text, label: region.label, colour: region.colour })))
-    .map((each) => ({ ...each, span: span(each) })).filter((each) => each.span);
+  const served = lane.map((each) => ({ ...each, span: span(each) })).filter((each) => each.span);
   if (served.length) y += 2;
   const laneTop = y;
   for (const each of served) {
     const [a, b] = each.span;
-    lanes.push(s("g", { class: `pwx-region pwx-colour${each.colour}` },
-      s("rect", { x: a, y, width: b - a, height: LANE }),
-      b - a > 20 && s("text", { x: (a + b) / 2, y: y + 13, class: "pwx-label" }, each.label)));
+    const several = each.colour == null;
+    lanes.push(s("g", { class: `pwx-region${several ? "" : ` pwx-colour${each.colour}`}` },
+      several ? stateBox(prefix, "unseen", a, y, b - a, LANE)
+        : s("rect", { x: a, y, width: b - a, height: LANE }),
+      b - a > 8 * each.label.length && s("text", { x: (a + b) / 2, y: y + 13, class: "pwx-label" }, each.label)));
   }
   if (served.length) y += LANE + 2;
   const marks = [];
@@ -144,8 +144,10 @@ function drawAxis({ axis, regions, width, tried, guards, say, pick }) {
     const hit = under(event);
     if (hit) pick(hit.size);
   });
-  roving(svg, ".pwx-segment")(svg.querySelector(".pwx-segment"));
-  return svg;
+  // Around the drawing: Chromium gives a tab stop to an SVG that listens to focus.
+  const around = h("div", {}, svg);
+  roving(around, ".pwx-segment")(svg.querySelector(".pwx-segment"));
+  return around;
 }
 
 // The size under a place, inside the segment that was pointed at.

@@ -1,41 +1,6 @@
 // At which sizes the compiled model is wrong, why, and what helps. All sentences come from Python.
 
-const OUTCOME_SIGNS = { equal: "✓", different: "✗", refused: "⊘", "eager fails too": "–" };
-const FIX_SIGNS = { ok: "✓", "!!": "!", "--": "·", no: "✗" };
-
-function same(one, other) {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
-function heading(text) {
-  return h("h3", {}, text);
-}
-
-// A disclosure that stays as it was left when the view is drawn again.
-function foldable(state, key, summary, children, attributes = {}) {
-  const element = h("details", { open: state.open.has(key), ...attributes },
-    h("summary", {}, summary), children);
-  element.addEventListener("toggle", () => {
-    if (element.open) state.open.add(key);
-    else state.open.delete(key);
-  });
-  return element;
-}
-
-// What a click selects in every view: a test, else a condition, else a line.
-function keyOf(row) {
-  if (row.site != null) return ["site", row.site];
-  if (row.guards?.length) return ["guard", row.guards[0]];
-  return row.line ? ["line", row.line] : null;
-}
-
-// Whether a row belongs to what is selected.
-function isSelected(row, selection) {
-  const lines = selection.lines ?? [];
-  if (row.site != null && (selection.sites ?? []).includes(row.site)) return true;
-  if ((row.guards ?? []).some((guard) => (selection.guards ?? []).includes(guard))) return true;
-  return row.line != null && lines.some((line) => same(line, row.line));
-}
+const FOCUSABLE = "button, input, summary, pre, .pwx-segment, .pwx-map";
 
 function render({ model, el }) {
   el.classList.add("pwx", "pwx-guards");
@@ -97,7 +62,7 @@ function render({ model, el }) {
   }
 
   function drawHead() {
-    const { lead, status, policy_text, audited, axes } = view();
+    const { lead, status, policy_text, audited, axes, verdict } = view();
     const domain = h("input", {
       type: "text", size: 18, value: state.domain ?? view().domain_text,
       "aria-label": "Sizes to audit or cover, such as n=1-64", spellcheck: "false",
@@ -111,19 +76,20 @@ function render({ model, el }) {
     clear(parts.head).append(
       h("p", { class: "pwx-lead" },
         h("span", { class: "pwx-verdict", "aria-hidden": "true" },
-          audited ? (view().is_clean ? "✓" : "✗") : "?"), lead),
+          VERDICT_SIGNS[verdict]), lead),
       policy_text ? h("p", { class: "pwx-quiet" }, policy_text) : "",
       axes.length ? h("div", { class: "pwx-bar" },
         h("label", {}, "sizes ", domain),
         button(audited ? "Audit again" : "Audit", {
-          onclick: audit, "data-job": true, class: audited ? "" : "pwx-main",
+          onclick: audit, "aria-label": "Audit these sizes", "data-job": true, class: audited ? "" : "pwx-main",
           title: "Find out at which sizes every condition of the graph holds",
         }),
         h("span", { class: "pwx-quiet" }, status)) : "");
   }
 
   function drawAxes() {
-    const data = view(), width = Math.max(el.clientWidth - 2, 320);
+    const data = view(), width = Math.max(parts.axes.clientWidth, 320);
+    parts.axes.classList.toggle("pwx-wide", width >= 900);
     const coverage = model.get("coverage") ?? {}, guards = selection().guards ?? [];
     const chosen = selection().kind ? guards : [];
     const drawn = data.axes.map((axis) => {
@@ -131,18 +97,19 @@ function render({ model, el }) {
       const covered = same(coverage.dimensions, [axis.name]);
       const svg = drawAxis({
         axis, width, guards: chosen, tried: tried(axis.key),
-        regions: covered ? coverage.regions : [],
+        lane: covered ? coverage.lane : [],
         say: (text) => { said.textContent = text || axis.ticks_text; },
         pick: (size) => fill({ [axis.key]: size }),
       });
       return h("div", {}, h("div", { class: "pwx-name" }, axis.text), svg, said);
     });
     if (data.map) {
-      const said = h("p", { class: "pwx-said", "aria-live": "polite" });
+      const hint = "Point at a cell, or move with the arrow keys; a click or Enter takes its sizes.";
+      const said = h("p", { class: "pwx-said", "aria-live": "polite" }, hint);
       drawn.push(h("div", {}, h("div", { class: "pwx-name" }, data.map.text),
-        h("div", { class: "pwx-scroll" }, drawMap({
-          map: data.map, say: (text) => { said.textContent = text; }, pick: fill,
-        })), said));
+        h("div", { class: "pwx-beside" }, drawMap({
+          map: data.map, say: (text) => { said.textContent = text || hint; }, pick: fill,
+        }), said)));
     }
     const states = new Set(data.axes.flatMap((axis) => axis.segments.map((each) => each.state)));
     for (const row of data.map?.cells ?? []) for (const [name] of row) states.add(name);
@@ -157,15 +124,29 @@ function render({ model, el }) {
     return text != null && /^\d{1,9}$/.test(text.trim()) ? Number(text) : null;
   }
 
+  // Draws, and puts the focus back to where it was: what had it may be drawn anew, or was disabled
+  // while something ran.
+  function keepFocus(draw) {
+    const nameOf = (each) => each.getAttribute("aria-label") ?? each.textContent;
+    const named = (name) => [...el.querySelectorAll(FOCUSABLE)].filter((e) => nameOf(e) === name);
+    const focused = document.activeElement;
+    if (el.contains(focused)) {
+      const name = nameOf(focused);
+      state.focus = { name, at: named(name).indexOf(focused) };
+    } else if (focused !== document.body) state.focus = null;
+    draw();
+    if (!state.focus || el.contains(document.activeElement)) return;
+    const { name, at } = state.focus, found = named(name);
+    (found[at] ?? found[0])?.focus({ preventScroll: true });
+  }
+
   // Puts sizes into the boxes, where a person can try them.
   function fill(sizes) {
     for (const [key, size] of Object.entries(sizes)) {
       state.tried[key] = String(size);
       if (parts.inputs?.[key]) parts.inputs[key].value = String(size);
     }
-    const focused = [...el.querySelectorAll(".pwx-segment")].indexOf(document.activeElement);
-    drawAxes();
-    if (focused >= 0) el.querySelectorAll(".pwx-segment")[focused]?.focus();
+    keepFocus(drawAxes);
   }
 
   function drawBoxes() {
@@ -226,20 +207,13 @@ function render({ model, el }) {
         + "inputs."));
       return;
     }
-    const columns = shown.columns.map((each) => h("div", { class: "pwx-column" },
-      h("div", { class: "pwx-name" }, each.head),
-      h("p", { class: each.has_failed ? "pwx-refused" : "pwx-value" }, each.text),
-      each.difference ? h("p", { class: "pwx-difference" }, each.difference) : ""));
     const list = trials.map((each, index) => h("li", {}, h("button", {
       class: `pwx-trial pwx-outcome-${each.outcome.replaceAll(" ", "-")}`,
       "aria-pressed": String(each === shown),
       onclick: () => { state.shown = index; drawTrials(); },
     }, `${OUTCOME_SIGNS[each.outcome]} ${each.sizes_text}: ${each.outcome}`)));
     clear(parts.result).append(
-      h("p", { class: "pwx-outcome" },
-        h("strong", {}, `${OUTCOME_SIGNS[shown.outcome]} ${shown.sizes_text}: ${shown.outcome}. `),
-        shown.policy),
-      h("div", { class: "pwx-columns" }, columns),
+      ...trialResult(shown),
       trials.length > 1
         ? h("ol", { class: "pwx-trials", "aria-label": "Earlier tries" }, list.reverse()) : "");
   }
@@ -247,23 +221,18 @@ function render({ model, el }) {
   function drawCoverage() {
     const coverage = model.get("coverage") ?? {};
     if (!coverage.regions) {
-      clear(parts.coverage).append(h("p", { class: "pwx-quiet" }, "Nothing was covered yet."));
+      clear(parts.coverage).append(view().cover_problem ? ""
+        : h("p", { class: "pwx-quiet" }, "Nothing was covered yet."));
       return;
     }
-    const texts = [...coverage.uncovered, ...(coverage.fails_text ? [coverage.fails_text] : [])];
-    clear(parts.coverage).append(
-      h("p", {}, `${coverage.is_complete ? "✓" : "✗"} ${coverage.summary}.`),
-      h("ul", { class: "pwx-regions" },
-        coverage.regions.map((each) => h("li", {},
-          h("span", { class: `${pieceClass(each.colour)} pwx-letter` }, each.label), each.text)),
-        texts.map((text) => h("li", {}, text))));
+    clear(parts.coverage).append(...coverageResult(coverage));
   }
 
   function drawFindings() {
-    const { findings, audited } = view();
+    const { findings, findings_head: head, audited } = view();
     const none = audited ? "Nothing was found that is wrong at some size." : "";
     clear(parts.findings).append(
-      findings.length || none ? heading("What is wrong, and why") : "",
+      findings.length || none ? heading(head) : "",
       findings.length ? h("ul", { class: "pwx-rows" }, findings.map((each) => selectable(each, [
         h("div", { class: "pwx-bar" },
           h("strong", { class: each.is_allowed ? "" : "pwx-bad" },
@@ -280,7 +249,7 @@ function render({ model, el }) {
       h("code", {}, each.test || each.code), h("span", {}, each.words),
       place({ ...each, site: each.index })]));
     const rows = conditions.map((each) => selectable({ ...each, guards: [each.index] }, [
-      h("code", {}, each.text), h("span", { class: "pwx-quiet" }, `made by ${each.made_by}`),
+      h("code", {}, each.text), h("span", { class: "pwx-quiet" }, `made by: ${each.made_by}`),
       place({ ...each, guards: [each.index] })]));
     const fixed = specializations.map((each) => selectable(each, [h("span", {}, each.text)]));
     const start = (key, isOpen) => { if (!state.seen?.has(key) && isOpen) state.open.add(key); };
@@ -313,14 +282,7 @@ function render({ model, el }) {
           h("span", { class: "pwx-mark" }, `${FIX_SIGNS[each.mark]} ${each.words}`),
           h("code", {}, each.title)], [
           h("p", {}, each.text),
-          each.diff ? diff(each.diff) : ""], { "data-fix": index }))))] : []));
-  }
-
-  function diff(text) {
-    const kind = (line) => (/^(\+\+\+|---|@@)/.test(line) ? "head"
-      : { "+": "added", "-": "removed" }[line[0]] ?? "kept");
-    return h("pre", { class: "pwx-diff", tabindex: 0, "aria-label": "Change of the source" },
-      text.split("\n").map((line) => h("span", { class: `pwx-${kind(line)}` }, `${line}\n`)));
+          each.diff ? diffBlock(each.diff) : ""], { "data-fix": index }))))] : []));
   }
 
   function drawNotes() {
@@ -354,13 +316,10 @@ function render({ model, el }) {
     if (!view().axes) return;
     const { kind, key } = selection(), isOwn = same(state.own, [kind, key]);
     state.own = null;
-    const focused = document.activeElement, inside = el.contains(focused);
-    const at = inside ? [...el.querySelectorAll(".pwx-place")].indexOf(focused) : -1;
     drawAxes();
     drawFindings();
     if (!isOwn && ["site", "guard"].includes(kind)) state.open.add("tests").add("conditions");
     drawTests();
-    if (at >= 0) el.querySelectorAll(".pwx-place")[at]?.focus();
     const first = el.querySelector(".pwx-selected");
     if (!isOwn && first && ["site", "guard", "line"].includes(kind)) {
       first.scrollIntoView({ block: "nearest" });
@@ -373,7 +332,11 @@ function render({ model, el }) {
     trials: () => { state.shown = null; if (view().axes) drawTrials(); },
     coverage: () => { if (view().axes) { drawCoverage(); drawAxes(); } },
   };
-  for (const [name, draw] of Object.entries(changes)) model.on(`change:${name}`, draw);
+  for (const name of Object.keys(changes)) {
+    const draw = changes[name];
+    changes[name] = () => keepFocus(draw);
+    model.on(`change:${name}`, changes[name]);
+  }
   const escape = (event) => {
     if (event.key !== "Escape") return;
     taken(event);
