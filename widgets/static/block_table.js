@@ -128,8 +128,9 @@ function tableCell(context, cell, kind, longestValue) {
   if (kind === "bar" && cell.value && longestValue() > 0) {
     const fill = h("span", { class: "pwx-fill", "aria-hidden": "true" });
     fill.style.width = `${(100 * cell.value) / longestValue()}%`;
-    element.append(fill);
+    parts.unshift(fill);
   }
+  if (kind === "bar") parts.splice(0, parts.length, h("div", { class: "pwx-bar-box" }, [...parts]));
   if (!cell.target) {
     element.append(...parts);
     return element;
