@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer import Compilation, CompilationDiff, Coverage, Diagnosis, GuardAudit, Timings
 from explorer.artifacts.accounted import CompileAccount
 from explorer.report import text as report_text
-from explorer.report.wording import clean
+from explorer.report.diff_view import diff_html
 from widgets.picture import static_html
-
-if TYPE_CHECKING:
-    from widgets.read_only import ReadOnlyPanel
-
-_LEFT = "text-align:left"  # notebooks set numbers and texts to the right
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,43 +52,6 @@ def show(compilation: Compilation) -> ReadOnlyPanel | StaticView:
     return ReadOnlyPanel(compilation)
 
 
-def diff_html(diff: CompilationDiff) -> str:
-    """What differs between two compilations, as tables; a sentence when nothing does."""
-    before, after = diff.guards
-    parts = [
-        _table("settings", ("setting", "before", "after"), _pairs(diff.config)),
-        _table("pieces", ("what changed",), [(line,) for line in diff.pieces]),
-        _table("artifacts", ("artifact", "before", "after"), _pairs(diff.artifacts)),
-        _table(
-            "conditions on sizes",
-            ("condition", "now"),
-            [*((text, "gone") for text in before), *((text, "new") for text in after)],
-        ),
-    ]
-    return "".join(parts) or "<p>Nothing differs.</p>"
-
-
-def _pairs(changes: Any) -> list[tuple[str, str, str]]:
-    return [(name, _side(before), _side(after)) for name, (before, after) in changes.items()]
-
-
-def _side(value: object) -> str:
-    return "absent" if value is None else str(value)
-
-
-def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in rows)
-    if not body:
-        return ""
-    head = f"<thead><tr>{_cells('th scope=col', columns)}</tr></thead>"
-    return f'<table><caption style="{_LEFT}">{title}</caption>{head}<tbody>{body}</tbody></table>'
-
-
-def _cells(tag: str, texts: tuple[str, ...]) -> str:
-    end = tag.partition(" ")[0]
-    return "".join(f'<{tag} style="{_LEFT}">{html.escape(clean(text))}</{end}>' for text in texts)
-
-
 def register_displays() -> bool:
     """Makes what ``explorer`` hands out show itself in cells; may be repeated.
 
@@ -134,5 +90,4 @@ def _print_diff(diff: CompilationDiff, printer: Any, _cycle: bool) -> None:
     printer.text(str(diff))
 
 
-def _print_report(shown: Any, printer: Any, _cycle: bool) -> None:
-    printer.text(shown.report().rstrip("\n"))
+__all__ = ["StaticView", "diff_html", "register_displays", "show"]

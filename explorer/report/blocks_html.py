@@ -121,8 +121,8 @@ def _action(view: View) -> str:
 def _bars(view: View) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escaped(each["label"])}</th><td class="bar">'
-        f'<span class="fill{_hatch(each)}" style="{_length(each)}">'
-        f"</span><span>{escaped(each['text'])}</span></td></tr>"
+        f'<span class="fill{_hatch(each)}" style="{_length(each)}"></span></td>'
+        f'<td class="number">{escaped(each["text"])}</td></tr>'
         for each in view["bars"]
     )
     return (

@@ -146,20 +146,16 @@ def _side_by_side(view: View) -> str:
     for line in view["lines"]:
         rows.append((LINE_MARKS[line["mark"]], _words(line["left"]), _words(line["right"])))
     width = min(max(len(row[1]) for row in rows), _SIDE_WIDTH)
-    lines = [
-        f"{sign} {left:<{width}} │ {right}".rstrip() for sign, left, right in _fitted(rows, width)
-    ]
+    lines = [line for row in rows for line in _side_lines(*row, width)]
     return "\n".join([view["summary"], *lines])
 
 
-def _fitted(rows: Sequence[tuple[str, str, str]], width: int) -> list[tuple[str, str, str]]:
-    """The left side in its width; what is longer goes on in lines below."""
-    found: list[tuple[str, str, str]] = []
-    for sign, left, right in rows:
-        parts = [left[at : at + width] for at in range(0, len(left), width)] or [""]
-        found.append((sign, parts[0], right))
-        found += [(" ", part, "") for part in parts[1:]]
-    return found
+def _side_lines(sign: str, left: str, right: str, width: int) -> list[str]:
+    """Both sides in one line; below each other where the left one is too long for that."""
+    if len(left) <= width:
+        return [f"{sign} {left:<{width}} │ {right}".rstrip()]
+    below = [f"  {'':<{width}} │ {right}"] if right else []
+    return [f"{sign} {left}", *below]
 
 
 def _words(words: Sequence[Sequence[Any]] | None) -> str:

@@ -40,8 +40,7 @@ _GROUPS = (
     Column("nodes", "number"),
     Column("depends on"),
     Column("compile time", "number"),
-    Column("first one spans", "code"),
-    Column("source lines", "code"),
+    Column("first one spans, and its lines", "code"),
 )
 _DIFFERENCES = (
     Column("piece", "letter"),
@@ -127,8 +126,7 @@ def _groups(compilation: Compilation) -> Table:
             Cell(str(row["nodes"]), row["nodes"]),
             Cell(row["sizes"]),
             Cell(seconds_text(row["seconds"]), row["seconds"]),
-            Cell(row["modules"]),
-            Cell(row["source"]),
+            Cell(row["modules"] or "no module", detail=row["source"]),
         )
         rows.append(Row(cells, ("unique", letter)))
     empty = "No piece is compiled: every node belongs to a splitting piece."

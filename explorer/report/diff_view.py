@@ -15,6 +15,7 @@ from explorer.report.blocks import (
     Choice,
     Choices,
     Column,
+    ColumnKind,
     Heading,
     Notice,
     Row,
@@ -77,7 +78,7 @@ def differences(diff: CompilationDiff, names: tuple[str, str] = NAMES) -> tuple[
     gone, new = diff.guards
     guards = [(text, "gone") for text in gone] + [(text, "new") for text in new]
     tables = (
-        _side_table("Settings that differ", "setting", names, _settings(diff)),
+        _side_table("Settings that differ", "setting", names, _settings(diff), "code"),
         _side_table("Artifacts that only one side has", "artifact", names, _artifacts(diff)),
         Table(
             "Conditions on sizes",
@@ -106,9 +107,13 @@ def _value(value: object) -> str:
 
 
 def _side_table(
-    title: str, what: str, names: tuple[str, str], rows: Sequence[tuple[str, str, str]]
+    title: str,
+    what: str,
+    names: tuple[str, str],
+    rows: Sequence[tuple[str, str, str]],
+    kind: ColumnKind = "text",
 ) -> Table:
-    columns = (Column(what), Column(names[0], "code"), Column(names[1], "code"))
+    columns = (Column(what), Column(names[0], kind), Column(names[1], kind))
     return Table(title, columns, tuple(Row(texts(row)) for row in rows))
 
 

@@ -163,7 +163,11 @@ class Axis:
 
     def tick_views(self) -> list[dict[str, Any]]:
         """Place and text of each tick."""
-        return [{"place": self.place(tick), "text": f"{tick:,.6g}"} for tick in self.ticks]
+        return [{"place": self.place(tick), "text": _tick_text(tick)} for tick in self.ticks]
+
+
+def _tick_text(tick: float) -> str:
+    return f"{tick:,.0f}" if tick >= 1 and tick == round(tick) else f"{tick:g}"
 
 
 def size_axis(sizes: Sequence[float]) -> Axis:

@@ -180,7 +180,7 @@ def _answer_cells(answer: StoredAnswer) -> tuple[Cell, ...]:
         Cell(answer.label),
         Cell("yes", mark="good") if answer.is_hit else Cell("no", mark="bad"),
         Cell(answer.reason),
-        Cell(answer.nearest or ""),
+        Cell("" if answer.is_hit else answer.nearest or ""),
         Cell(", ".join(answer.other_sizes)),
     )
 

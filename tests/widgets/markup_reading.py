@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-_TEXT = "style strong dl dt dd div ol ul li span code pre details summary p"
+_TEXT = "h3 style strong dl dt dd div ol ul li span code pre details summary p"
 _TABLE = "table caption thead tbody tr th td"
 _PICTURE = "svg g polygon path polyline ellipse text title"
 

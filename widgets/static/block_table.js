@@ -1,6 +1,7 @@
 // Tables of blocks: sorted by a click on a head, rows that select, one tab stop for all rows.
 
 const LONG_TABLE = 30;
+const SHORT_TEXT = 16; // characters that stay in one line
 const MARK_SIGNS = { good: "✓", bad: "✗", same: "=", changed: "≠" };
 const MARK_WORDS = { good: "good: ", bad: "bad: ", same: "the same: ", changed: "changed: " };
 
@@ -119,15 +120,17 @@ function tableCell(context, cell, kind, longestValue) {
     parts.push(h("span", { class: "pwx-spoken" }, MARK_WORDS[cell.mark]));
   }
   if (kind === "letter") parts.push(h("span", { class: `${pieceClass(cell.colour)} pwx-letter` }, text || "▨"));
-  else parts.push(h(kind === "code" && text ? "code" : "span", {}, breakable(text)));
-  if (cell.detail) parts.push(h("span", { class: "pwx-detail" }, cell.detail));
+  else if (kind === "code" && text) parts.push(h("code", {}, breakable(text)));
+  else parts.push(h("span", { class: text.length <= SHORT_TEXT ? "pwx-whole" : "" }, text));
+  if (cell.detail) parts.push(h("span", { class: "pwx-detail" }, kind === "number" ? wholes(cell.detail) : breakable(cell.detail)));
   const mark = cell.mark ? ` pwx-mark-${cell.mark}` : "";
   const element = h("td", { class: `pwx-kind-${kind}${mark}`, title: cell.hint });
   if (kind === "bar" && cell.value && longestValue() > 0) {
     const fill = h("span", { class: "pwx-fill", "aria-hidden": "true" });
     fill.style.width = `${(100 * cell.value) / longestValue()}%`;
-    element.append(fill);
+    parts.unshift(fill);
   }
+  if (kind === "bar") parts.splice(0, parts.length, h("div", { class: "pwx-bar-box" }, [...parts]));
   if (!cell.target) {
     element.append(...parts);
     return element;
@@ -138,9 +141,15 @@ function tableCell(context, cell, kind, longestValue) {
   return element;
 }
 
+// Text that is broken after commas only: a number stays with its unit.
+function wholes(text) {
+  return text.split(/(?<=, )/).map((part) => h("span", { class: "pwx-whole" }, part));
+}
+
 // Text that may be broken after a dot or a slash: a name in a narrow column stays readable.
 function breakable(text) {
-  return text.split(/(?<=[._/:,])(?=\S)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+  const parts = text.split(/(?<=[./:,])(?=\S)/).flatMap((part) => (part.length > 24 ? part.split(/(?<=_)/) : [part]));
+  return parts.flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
 }
 
 // Arrows move between the rows, and from a row to what can be selected inside it.

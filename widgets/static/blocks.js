@@ -1,6 +1,6 @@
 // Draws the blocks of a view: words, code, texts side by side, choices and buttons.
 
-const NOTICE_SIGNS = { info: "ⓘ", good: "✓", warning: "⚠", error: "✗" };
+const NOTICE_SIGNS = { info: "i", good: "✓", warning: "⚠", error: "✗" };
 const LINE_SIGNS = { same: "", changed: "≠", left: "−", right: "+" };
 const LINE_WORDS = { changed: "differs: ", left: "only on the left: ", right: "only on the right: " };
 const HELD_IN = {
