@@ -12,6 +12,7 @@ from torch import nn
 
 from explorer import CompilationConfig
 from explorer.stages.capture import CaptureRequest
+from tests.browser.lab import OpenPage
 from tests.browser.looking import LOOKS, assert_nothing_sticks_out, running_job, tabs, trait
 from tests.browser.stage import Stage
 from widgets.dims_editor import DimsEditor
@@ -399,3 +400,68 @@ def test_the_clock_ends_with_the_view(stage: Show) -> None:
         }"""
     )
     assert ended == 1
+
+
+# ------------------------------------------------------------------------------------ in JupyterLab
+
+IN_LAB = """
+import ipywidgets, torch
+from explorer import Session
+from sample_models import toy_llama
+from widgets.dims_editor import DimsEditor
+from widgets.ops_editor import OpsEditor
+from widgets.ranges_editor import RangesEditor
+from widgets.strip_view import StripView
+
+target = toy_llama.sample(layers=2)
+session = Session(target.model, target.example_inputs, dynamic_arg_dims=target.dynamic_arg_dims,
+                  config=target.compilation_config().replace(backend="eager", compile_sizes=(16,)))
+compilation = session.update()
+dims, ops, ranges, strip = DimsEditor(), OpsEditor(), RangesEditor(compilation.config), StripView()
+dims.show(session.request)
+ops.show(compilation)
+strip.show(compilation)
+
+def follow(change):
+    said.value = f"{ranges.changes['compile_ranges_endpoints']} {ops.splitting_ops}"
+    strip.show_plan(session.plan(splitting_ops=ops.splitting_ops))
+
+said = ipywidgets.Label()
+ranges.observe(follow, "value")
+ops.observe(follow, "value")
+ipywidgets.VBox([ipywidgets.HBox([dims, ops]), ranges, strip, said])
+"""
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_edits_reach_the_kernel_and_come_back(
+    run_cells: Callable[..., OpenPage], theme: str
+) -> None:
+    opened = run_cells(IN_LAB, theme=theme)
+    page = opened.page
+    box = page.get_by_role("combobox", name="Add a splitting op")
+    box.click()
+    box.press_sequentially("silu")
+    option = page.get_by_role("option", name="torch.nn.functional.silu")
+    middle = option.evaluate(
+        """(each) => {
+            const box = each.getBoundingClientRect();
+            const x = box.left + box.width / 2, y = box.top + box.height / 2;
+            return each.contains(document.elementFromPoint(x, y));
+        }"""
+    )
+    assert middle, "a box of the notebook cuts off the list"
+    box.press("ArrowDown")
+    box.press("Enter")
+    said = page.locator(".pwx-ranges input, .pwx-ranges rect")
+    assert abs(said.nth(0).bounding_box()["y"] - said.nth(3).bounding_box()["y"]) < 3
+    page.get_by_text("(32,) ('demo::attention', 'torch.nn.functional.silu')").wait_for()
+    page.get_by_text("planned, not compiled yet", exact=True).wait_for()
+    assert page.locator(".pwx-strip .cell").count() == 9
+    ranges = page.get_by_label("Last size of each range but the last")
+    ranges.fill("8, 64x")
+    page.get_by_text("⚠ '64x' is no size").wait_for()
+    ranges.fill("8, 64")
+    page.get_by_text("(8, 64) ('demo::attention'").wait_for()
+    assert page.locator(".pwx-ranges text.label").all_text_contents() == ["1–8", "9–64", "65–2048"]
+    assert opened.errors == []
