@@ -14,11 +14,10 @@ function render({ model, el }) {
   function tab({ name, label }) {
     const badge = model.get("badges")[name];
     return h("button", {
-      role: "tab", "data-name": name, title: badge || null,
+      role: "tab", "data-name": name, title: badge || null, "aria-label": badge ? `${label}, ${badge}` : null,
       onclick: () => put(model, "value", name),
       onfocus: () => put(model, "value", name),
-    }, label, badge && h("span", { class: "badge", "aria-hidden": "true" }, " ●"),
-    badge && h("span", { class: "pwx-unseen" }, `, ${badge}`));
+    }, label, badge && h("span", { class: "badge", "aria-hidden": "true" }, " ●"));
   }
 
   function draw() {

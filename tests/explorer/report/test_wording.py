@@ -9,6 +9,8 @@ from explorer.report.wording import (
     bytes_text,
     clean,
     counted,
+    duration_text,
+    label_of,
     lines_text,
     listed,
     place_text,
@@ -38,6 +40,39 @@ def test_clean_text_has_no_control_characters(text: object, expected: str) -> No
 
 def test_clean_text_keeps_what_is_asked_for() -> None:
     assert clean("a\n\tb\x00\x0c", keep="\n\t") == "a\n\tb "
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("short", 8, "short"),
+        ("just fits", 9, "just fits"),
+        ("a long name", 8, "a long …"),
+        ("\u202ea\nb", 8, "a b"),
+        ("\x00" * 1000, 8, "…"),
+        (17, 8, "17"),
+        ("x" * 10**7, 4, "xxx…"),
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_a_label_is_clean_and_no_wider_than_asked(text: object, width: int, expected: str) -> None:
+    assert label_of(text, width) == expected
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "expected"),
+    [
+        (0.04, "0.0 µs"),
+        (4.21, "4.2 µs"),
+        (9.96, "10 µs"),
+        (412.4, "412 µs"),
+        (999.6, "1.0 ms"),
+        (3120.0, "3.1 ms"),
+        (2.5e6, "2.50 s"),
+    ],
+)
+def test_times_of_a_call_carry_a_unit(microseconds: float, expected: str) -> None:
+    assert duration_text(microseconds) == expected
 
 
 @pytest.mark.parametrize(
