@@ -16,7 +16,7 @@ from explorer.artifacts import Piece, PieceKind
 from explorer.report.body_view import body_view
 from explorer.report.folding import SPLITTING_MARK, fold
 from explorer.report.graph_parts import MOST_READERS, Edges, Naming, is_size, short_name
-from explorer.report.wording import counted, listed, shortened
+from explorer.report.wording import counted, listed, shortened, shown
 from explorer.stages import effects
 from explorer.stages.graphs import example_value, placeholders
 
@@ -35,7 +35,7 @@ def graph_view(compilation: Compilation) -> dict[str, Any]:
     """
     naming = Naming(compilation)
     return {
-        "name": compilation.name,
+        "name": shown(compilation.name),
         "pieces": _PiecesGraph(compilation, naming).view(),
         "bodies": {
             unique.unique_id: body_view(unique.representative, naming)
