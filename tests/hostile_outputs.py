@@ -89,7 +89,6 @@ def lines(compilation: Compilation) -> dict[str, str]:
         "sites": text.table(views.site_rows(compilation)),
         "conditions": text.table(views.guard_rows(compilation)),
         "differences": text.table(views.difference_rows(compilation)),
-        "audit": compilation.audit().report(),
     }
 
 
