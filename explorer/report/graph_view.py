@@ -23,6 +23,9 @@ from explorer.stages.graphs import example_value, placeholders
 if TYPE_CHECKING:
     from explorer.compilation import Compilation
 
+_LONGEST_LINE = 200
+"""Characters of a line in a node; a picture shows fewer."""
+
 
 def graph_view(compilation: Compilation) -> dict[str, Any]:
     """The collapsed graph of pieces, and the body of each unique piece.
@@ -36,12 +39,18 @@ def graph_view(compilation: Compilation) -> dict[str, Any]:
     naming = Naming(compilation)
     return {
         "name": shown(compilation.name),
-        "pieces": _PiecesGraph(compilation, naming).view(),
+        "pieces": _with_clean_lines(_PiecesGraph(compilation, naming).view()),
         "bodies": {
-            unique.unique_id: body_view(unique.representative, naming)
+            unique.unique_id: _with_clean_lines(body_view(unique.representative, naming))
             for unique in compilation.unique_pieces
         },
     }
+
+
+def _with_clean_lines(view: dict[str, Any]) -> dict[str, Any]:
+    for node in view["nodes"]:
+        node["lines"] = [shown(line, _LONGEST_LINE) for line in node["lines"]]
+    return view
 
 
 class _PiecesGraph:
