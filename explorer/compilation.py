@@ -255,4 +255,7 @@ class Compilation:
         return html.fragment(self)
 
     def __repr__(self) -> str:
-        return f"<Compilation {self.name}: {self.split.summary()}, {self.compiled.summary()}>"
+        from explorer.report.wording import shown
+
+        name, split = shown(self.name, 80), self.split.summary()
+        return f"<Compilation {name}: {split}, {self.compiled.summary()}>"

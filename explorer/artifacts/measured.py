@@ -254,5 +254,7 @@ class Timings:
         return timings_text.fragment(self)
 
     def __repr__(self) -> str:
+        from explorer.report.wording import shown
+
         timed = sum(each.is_timed for each in self.timings)
-        return f"<Timings of {self.name}: {timed} timed, {len(self.timings) - timed} not>"
+        return f"<Timings of {shown(self.name, 80)}: {timed} timed, {len(self.timings) - timed} not>"

@@ -114,7 +114,7 @@ def as_json(found: Bisection) -> dict[str, Any]:
     A difference that is not finite is null, and so is ``equal`` of a step that was skipped.
     """
     return {
-        "name": found.name,
+        "name": clean(found.name),
         "equal": found.first is None,
         "first": None if found.first is None else found.first.name,
         "rungs": [_rung_json(rung) for rung in found.rungs],
@@ -126,15 +126,15 @@ def _rung_json(rung: Rung) -> dict[str, Any]:
     return {
         "name": rung.name,
         "equal": None if rung.skipped else rung.is_good,
-        "failure": rung.failure or None,
-        "skipped": rung.skipped or None,
-        "note": rung.note or None,
+        "failure": clean(rung.failure) or None,
+        "skipped": clean(rung.skipped) or None,
+        "note": clean(rung.note) or None,
         "checks": [
             {
                 "sizes": dict(check.sizes),
                 "outcome": check.outcome.value,
                 "largest_difference": _finite(check.largest),
-                "problem": check.problem or None,
+                "problem": clean(check.problem) or None,
             }
             for check in rung.checks
         ],
@@ -144,8 +144,8 @@ def _rung_json(rung: Rung) -> dict[str, Any]:
             "name": piece.piece.name,
             "unique_id": piece.piece.unique_id,
             "kind": piece.piece.kind.value,
-            "lines": [place_text(each) for each in piece.piece.source_lines],
-            "problem": piece.problem,
+            "lines": [clean(place_text(each)) for each in piece.piece.source_lines],
+            "problem": clean(piece.problem),
         },
     }
 

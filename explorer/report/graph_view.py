@@ -16,12 +16,15 @@ from explorer.artifacts import Piece, PieceKind
 from explorer.report.body_view import body_view
 from explorer.report.folding import SPLITTING_MARK, fold
 from explorer.report.graph_parts import MOST_READERS, Edges, Naming, is_size, short_name
-from explorer.report.wording import counted, listed, shortened
+from explorer.report.wording import counted, listed, shortened, shown
 from explorer.stages import effects
 from explorer.stages.graphs import example_value, placeholders
 
 if TYPE_CHECKING:
     from explorer.compilation import Compilation
+
+_LONGEST_LINE = 200
+"""Characters of a line in a node; a picture shows fewer."""
 
 
 def graph_view(compilation: Compilation) -> dict[str, Any]:
@@ -35,13 +38,19 @@ def graph_view(compilation: Compilation) -> dict[str, Any]:
     """
     naming = Naming(compilation)
     return {
-        "name": compilation.name,
-        "pieces": _PiecesGraph(compilation, naming).view(),
+        "name": shown(compilation.name),
+        "pieces": _with_clean_lines(_PiecesGraph(compilation, naming).view()),
         "bodies": {
-            unique.unique_id: body_view(unique.representative, naming)
+            unique.unique_id: _with_clean_lines(body_view(unique.representative, naming))
             for unique in compilation.unique_pieces
         },
     }
+
+
+def _with_clean_lines(view: dict[str, Any]) -> dict[str, Any]:
+    for node in view["nodes"]:
+        node["lines"] = [shown(line, _LONGEST_LINE) for line in node["lines"]]
+    return view
 
 
 class _PiecesGraph:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from explorer.artifacts import CapturedGraph, GuardRecord, InputKind
-from explorer.report.wording import clean, counted
+from explorer.report.wording import counted, shown
+
+_LONGEST_LINE = 20_000
+"""Characters; a condition of a real model is far shorter."""
 
 
 def guards_text(captured: CapturedGraph, added: Iterable[GuardRecord]) -> str:
@@ -33,8 +36,8 @@ def guards_text(captured: CapturedGraph, added: Iterable[GuardRecord]) -> str:
     ]
     lines = [f"{counted(len(captured.inputs), 'input')}, {weights} of them given by no argument"]
     for title, texts in sections:
-        shown = [f"    {clean(text)}" for text in texts]
-        lines += ["", f"{title}:", *(shown or ["    none"])]
+        below = [f"    {shown(text, _LONGEST_LINE)}" for text in texts]
+        lines += ["", f"{title}:", *(below or ["    none"])]
     return "\n".join(lines) + "\n"
 
 

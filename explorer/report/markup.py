@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.report.wording import clean
+from explorer.report.wording import LONGEST_TEXT, clean, shortened, shown
 
 LETTERED_COLOURS = 8
 """Colours repeat after this many; the letter tells pieces apart."""
 
 
 def escaped(text: object) -> str:
-    """Text for an element or a quoted attribute: escaped, without control characters."""
-    return html.escape(clean(text), quote=True)
+    """Text for an element or a quoted attribute: escaped, without control characters, cut off."""
+    return html.escape(shown(text), quote=True)
 
 
 def escaped_code(text: str) -> str:
-    """Source code for a ``pre`` element: line breaks and tabs stay."""
-    return html.escape(clean(text, keep="\n\t"), quote=True)
+    """Source code for a ``pre`` element: line breaks and tabs stay, endless lines are cut off."""
+    lines = (shortened(line, LONGEST_TEXT) for line in clean(text, keep="\n\t").split("\n"))
+    return html.escape("\n".join(lines), quote=True)
 
 
 @dataclass(frozen=True)

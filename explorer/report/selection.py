@@ -15,7 +15,7 @@ from torch import fx
 
 from explorer.artifacts import Piece, PieceKind, SourceLocation
 from explorer.errors import ConfigError
-from explorer.report.wording import clean, counted, listed, range_text, short_path
+from explorer.report.wording import counted, listed, range_text, short_path, shown
 from explorer.stages.graphs import user_location
 
 if TYPE_CHECKING:
@@ -115,10 +115,11 @@ class Links:
             ConfigError: there is no such thing in this compilation.
         """
         try:
-            return self._finders[kind](key)
+            found = self._finders[kind](key)
+            return replace(found, text=shown(found.text))
         except (KeyError, IndexError, TypeError, ValueError):
             raise ConfigError(
-                f"There is no {clean(kind)} {clean(key)} in this compilation: select one that its "
+                f"There is no {shown(kind, 40)} {shown(key, 100)} in this compilation: select one that its "
                 "views show."
             ) from None
 

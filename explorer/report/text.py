@@ -10,13 +10,13 @@ from explorer.report import views
 from explorer.report.folding import SPLITTING_MARK
 from explorer.report.wording import (
     bytes_text,
-    clean,
     counted,
     listed,
     place_text,
     range_text,
     seconds_text,
     shortened,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _MOST_GROUPS = 5
 _MOST_RANGES = 6
 _MOST_GUARDS = 3
 _MOST_NOTES = 3
+_LONGEST_CELL = 400
+"""Characters: a column is as wide as its longest cell."""
 
 
 def summary(compilation: Compilation) -> str:
@@ -48,13 +50,13 @@ def summary(compilation: Compilation) -> str:
     lines += _labelled("guards", _guard_lines(compilation))
     lines += _labelled("notes", _limited(views.note_list(compilation), _MOST_NOTES, "note"))
     lines += _labelled("time", _timing_lines(compilation))
-    fitting = [shortened(clean(line).rstrip(), WIDTH) for line in lines]
+    fitting = [shown(line, WIDTH).rstrip() for line in lines]
     return "\n".join(fitting[:HEIGHT])
 
 
 def _title(compilation: Compilation) -> str:
     facts = views.facts(compilation)
-    name = shortened(compilation.name, 40)
+    name = shown(compilation.name, 40)
     where = f"torch {facts['torch']} · {facts['device']}"
     return f"{name}: {facts['pieces']} · backend {facts['backend']} · {where}"
 
@@ -220,4 +222,4 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.3g}" if isinstance(value, float) else clean(value)
+    return f"{value:.3g}" if isinstance(value, float) else shown(value, _LONGEST_CELL)

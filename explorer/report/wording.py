@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from explorer.artifacts import SourceLocation
 from explorer.size_range import SizeRange
 
+_LINE_BREAKS = "\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029"
+_CONTROLS = "\x00-\x1f\x7f-\x9f\ud800-\udfff"
 # They turn the direction of the text around them, so that a name can look like another one.
-_DIRECTION_MARKS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_LINE_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+_DIRECTION_MARKS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# Nobody sees them, so that two names can look the same. Joiners stay: emoji and scripts need them.
+_INVISIBLE = "\u00ad\u180e\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f"
+_NO_CHARACTERS = "\ufdd0-\ufdef" + "".join(
+    f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+)
+_BREAK = re.compile(f"[{_LINE_BREAKS}]")
+_UNFIT = re.compile(f"[{_CONTROLS}{_LINE_BREAKS}{_DIRECTION_MARKS}{_INVISIBLE}{_NO_CHARACTERS}]")
 
 
 def clean(text: object, *, keep: str = "") -> str:
-    """Text that can stand in one line of any report: no control characters, no direction marks.
+    """Text that can stand in one line of any report, and in XML.
+
+    Line breaks become spaces; control characters, direction marks and characters that nobody sees
+    are left out.
 
     Args:
         text: anything; it is turned into a string.
         keep: control characters that stay, such as line breaks in source code.
     """
-    return "".join(_kept(character, keep) for character in str(text))
+
+    def kept(found: re.Match[str]) -> str:
+        character = found[0]
+        if character in keep:
+            return character
+        return " " if _BREAK.match(character) else ""
+
+    return _UNFIT.sub(kept, str(text))
 
 
-def _kept(character: str, keep: str) -> str:
-    if character in keep:
-        return character
-    if character in _LINE_BREAKS:
-        return " "
-    unfit = unicodedata.category(character) in ("Cc", "Cs") or character in _DIRECTION_MARKS
-    return "" if unfit else character
+LONGEST_TEXT = 2_000
+"""Characters of one text that a report shows: a name may have a million."""
+
+
+def shown(text: object, width: int = LONGEST_TEXT) -> str:
+    """``clean`` text of at most ``width`` characters."""
+    # What is far behind the end need not be cleaned; all that is left out there is left out here.
+    return shortened(clean(shortened(str(text), 4 * width)), width)
 
 
 def shortened(text: str, width: int) -> str:

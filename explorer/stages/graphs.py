@@ -148,15 +148,24 @@ def attributes_of(graph: fx.Graph) -> dict[str, Any]:
 def module_of(graph: fx.Graph) -> fx.GraphModule:
     """A module that runs a copy of the graph."""
     copied, _ = copy_graph(graph)
+    targets = [str(node.target) for node in placeholders(copied)]
+    if len(set(targets)) < len(targets):  # torch makes equal ones of ``a.b`` and ``a-b``
+        for node in placeholders(copied):
+            node.target = node.name
     root = torch.nn.Module()
     for name, value in attributes_of(graph).items():
         setattr(root, name, value)
     return fx.GraphModule(root, copied)
 
 
+_OTHER_LINE_BREAKS = dict.fromkeys(map(ord, "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029\0"), " ")
+
+
 def readable_source(graph: fx.Graph, name: str) -> str:
     """The graph as Python source; shapes in the annotations are in the names of the size inputs."""
-    source = graph.python_code("self", verbose=True).src.strip("\n ") + "\n"
+    # Comments quote the user's files, where these characters end no line; in Python they do.
+    written = graph.python_code("self", verbose=True).src.translate(_OTHER_LINE_BREAKS)
+    source = written.strip("\n ") + "\n"
     for node in placeholders(graph):
         expression = expression_of(example_value(node))
         if isinstance(expression, sympy.Symbol):

@@ -38,9 +38,11 @@ from torch.fx.experimental.symbolic_shapes import ConstraintViolationError, Shap
 
 from explorer.artifacts.common import Expression
 from explorer.artifacts.traced import TracedFunction
+from explorer.errors import CaptureError
 from explorer.intermediate_tensors import STEP_INSIDE
 from explorer.invariants import with_invariants
 from explorer.store.places import Live, arguments_of
+from explorer.torch_private.beside import MOST_TRACES, StateChangedError, alone, quiet_dynamo
 from explorer.torch_private.failures import constant_predicates
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
 from explorer.torch_private.repeats import RepeatCounts, RepeatsFailedError, writing_repeats
@@ -49,12 +51,6 @@ from explorer.torch_private.traced_code import TracedCalls, noticed, traced_func
 from explorer.torch_private.value_guards import RawValueGuard, plain_records
 
 logger = logging.getLogger("explorer")
-
-CAPTURE_LOCK = threading.RLock()
-"""Dynamo traces one frame at a time.
-
-Its configuration is patched for the whole process meanwhile.
-"""
 
 TRACE_ERRORS = (Unsupported, UncapturedHigherOrderOpError, UserError, TorchDynamoException)
 """What a failed trace raises."""
@@ -137,19 +133,25 @@ _SIDE_EFFECT_NAMES = frozenset(
 
 @contextlib.contextmanager
 def quiet_guard_log() -> Iterator[None]:
-    """Dynamo logs a failing guard at error level before it raises; we raise our own words."""
-    logger = logging.getLogger("torch._guards")
-    before = logger.disabled
-    logger.disabled = True
+    """Dynamo logs a failing guard at error level before it raises; we raise our own words.
+
+    What other threads log is logged.
+    """
+    logger, owner = logging.getLogger("torch._guards"), threading.get_ident()
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.thread != owner
+
+    logger.addFilter(is_of_others)
     try:
         yield
     finally:
-        logger.disabled = before
+        logger.removeFilter(is_of_others)
 
 
 @contextlib.contextmanager
 def _clean_dynamo(size_oblivious: bool) -> Iterator[None]:
-    """Settings under which earlier traces in the process cannot show through; all restored.
+    """Settings under which earlier traces in the process cannot show through, for this thread only.
 
     Automatic dynamic shapes remember sizes of earlier traces of the same code object.
     """
@@ -232,9 +234,24 @@ def trace(
     Raises:
         TRACE_ERRORS: the trace failed.
         ConstraintViolationError: a marked dim became a constant.
+        CaptureError: another thread changed settings of the process again and again.
     """
     recording = Recording() if recording is None else recording
     given = (model, args, kwargs, size_oblivious, recording, tuple(checked), invariants)
+    for _ in range(MOST_TRACES):
+        try:
+            return _trace_soon(given, recording, write_repeats)
+        except StateChangedError as error:
+            changed = error
+            recording.forget()
+    raise CaptureError(
+        f"Other code changed settings of the process ({changed}) each time that the model was "
+        "traced, so the graph may be a mixture: compile again when it has ended."
+    )
+
+
+def _trace_soon(given: Any, recording: Recording, write_repeats: bool) -> RawCapture:
+    """One trace, where layers that repeat are written again if that works."""
     if write_repeats:
         try:
             return _trace(*given, write_repeats=True)
@@ -263,7 +280,8 @@ def _trace(
     calls, repeats = TracedCalls(), RepeatCounts()
     layers = receiver if write_repeats else None
     with (
-        CAPTURE_LOCK,
+        alone(),
+        quiet_dynamo(),
         torch.no_grad(),
         _clean_dynamo(size_oblivious),
         recorded(recording),
@@ -397,7 +415,6 @@ def replace_symbols(expression: Expression, shape_env: ShapeEnv) -> Expression:
 
 
 __all__ = [
-    "CAPTURE_LOCK",
     "MODEL_ERRORS",
     "TRACE_ERRORS",
     "ConstraintViolationError",

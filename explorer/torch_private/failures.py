@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+from torch._dynamo.variables import higher_order_ops
 from torch._guards import TracingContext
 from torch.fx.experimental import symbolic_shapes
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -84,20 +88,21 @@ def _as_written(function: Callable[..., Any]) -> Callable[..., Any]:
 def constant_predicates(found: list[traceback.StackSummary]) -> Iterator[None]:
     """Inside, a ``torch.cond`` whose test is a constant adds the user's stack to ``found``.
 
-    Torch only warns then, at a line of its own; that warning is not shown. Warnings are a setting
-    of the process, so hold ``CAPTURE_LOCK``.
+    Torch only warns then, at a line of its own; this thread's warning of that is not given. Filters
+    of warnings belong to the process, and other threads may set them, so they are left alone.
     """
-    with warnings.catch_warnings():
-        shown = warnings.showwarning
+    owner = threading.get_ident()
 
-        def show(message: Any, *args: Any, **kwargs: Any) -> None:
-            if str(message).startswith(CONSTANT_PREDICATE):
-                found.append(TracingContext.extract_stack())
-            else:
-                shown(message, *args, **kwargs)
+    def warn(message: Any, category: Any = None, stacklevel: int = 1, *rest: Any, **more: Any) -> None:
+        if str(message).startswith(CONSTANT_PREDICATE) and threading.get_ident() == owner:
+            found.append(TracingContext.extract_stack())
+        else:
+            warnings.warn(message, category, stacklevel + 1, *rest, **more)
 
-        warnings.filterwarnings("always", message=CONSTANT_PREDICATE, category=UserWarning)
-        warnings.showwarning = show
+    module = SimpleNamespace(**{**vars(warnings), "warn": warn})
+    with contextlib.ExitStack() as stack:
+        if getattr(higher_order_ops, "warnings", None) is warnings:
+            stack.enter_context(patch.object(higher_order_ops, "warnings", module))
         yield
 
 

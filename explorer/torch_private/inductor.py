@@ -29,6 +29,8 @@ from torch._guards import TracingContext, tracing
 from torch._inductor.async_compile import AsyncCompile
 from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
+from explorer.torch_private.beside import alone
+
 COMPILE_ERRORS = (InductorError, InvalidCxxCompiler)
 """What a failed compile raises; other exceptions may come from the piece's own ops."""
 
@@ -61,6 +63,7 @@ def standalone_compile(
     cpu = torch.backends.cpu.get_cpu_capability()
     tag = f"{_COMPILER_CONFIG.cache_key_tag}|{cache_tag}|{cpu}"
     with (
+        alone(),
         torch.no_grad(),
         _COMPILER_CONFIG.patch(cache_key_tag=tag),
         _around(fake_mode),
