@@ -11,6 +11,9 @@ from explorer.report import text as report_text
 from explorer.report.diff_view import diff_html
 from widgets.picture import static_html
 
+if TYPE_CHECKING:
+    from widgets.read_only import ReadOnlyPanel
+
 
 @dataclass(frozen=True, eq=False)
 class StaticView:
@@ -88,6 +91,10 @@ def _print_summary(compilation: Compilation, printer: Any, _cycle: bool) -> None
 
 def _print_diff(diff: CompilationDiff, printer: Any, _cycle: bool) -> None:
     printer.text(str(diff))
+
+
+def _print_report(shown: Any, printer: Any, _cycle: bool) -> None:
+    printer.text(shown.report().rstrip("\n"))
 
 
 __all__ = ["StaticView", "diff_html", "register_displays", "show"]
