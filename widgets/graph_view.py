@@ -30,8 +30,8 @@ MOST_TEXT_LINES = 2_000
 class GraphView(View):
     """All nodes of all pieces, in their modules, repetitions drawn once.
 
-    What a person does comes as the intent ``select`` with ``kind`` (``node``, ``piece``, ``line`` or
-    ``none``) and ``key``, as ``Links.select`` takes them.
+    What a person does comes as the intent ``select`` with ``kind`` (``node``, ``piece``, ``line``
+    or ``none``) and ``key``, as ``Links.select`` takes them.
 
     Attributes:
         text: the graph as text, for the text form.

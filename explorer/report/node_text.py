@@ -1,4 +1,4 @@
-"""The data of ``node_view`` in, the same for a terminal out: every node once, repetitions folded."""
+"""The data of ``node_view`` in, the same for a terminal out, with repetitions folded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from explorer.report.wording import counted, listed, shortened
 
-WIDTH = 120
-_PLACE_COLUMN = 88
+WIDTH = 100
+"""Columns of a node; its line of code stands behind them."""
 
 
 def graph_text(view: Mapping[str, Any], *, most_lines: int | None = None) -> str:
@@ -96,10 +96,11 @@ class _GraphText:
         given = [listed(reads, 8) if reads else "", row["weights"], row["constants"]]
         name = shortened(self.nodes["name"][node], 40)
         if self.nodes["kind"][node] == "input":
-            text = f"{pad}{name}  input {row['constants']}  {row['value']}"
+            text = f"{pad}{name}: {row['value']} = input {row['constants']}"
         else:
             arguments = ", ".join(each for each in given if each)
-            text = f"{pad}{name} = {row['op'][0]}({arguments})  {row['value']}"
+            typed = f"{name}: {row['value']}" if row["value"] else name
+            text = f"{pad}{typed} = {row['op'][0]}({arguments})"
         text = shortened(text, WIDTH)
         place = row["place"][2]
-        return f"{text:<{_PLACE_COLUMN}}  {place}" if place else text
+        return f"{text:<{WIDTH}}  {place}" if place else text

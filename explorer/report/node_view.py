@@ -191,7 +191,7 @@ class _NodeView:
     def _sources(
         self, read: Iterable[fx.Node], own: Mapping[fx.Node, int]
     ) -> tuple[list[int], set[int]]:
-        """The nodes that values come from: the last one that wrote to their memory, else the maker."""
+        """The nodes that values come from: the last that wrote to their memory, else the maker."""
         found: dict[int, bool] = {}
         for each in read:
             made = own.get(each)

@@ -8,7 +8,7 @@ LAYER = (("norm", ("pow", "mean", "rsqrt", "mul")), ("mlp", ("linear", "silu", "
 
 
 def layered_view(layers: int, *, hostile: str = "") -> dict[str, Any]:
-    """One piece of ``layers`` equal layers, each of two modules and an add; no repetition is folded.
+    """One piece of equal layers, each of two modules and an add; no repetition is folded.
 
     Args:
         layers: 8 nodes each.

@@ -269,7 +269,8 @@ def accent_pixels(graph: Graph) -> int:
     return graph.page.evaluate(
         """() => {
             const canvas = document.querySelector('canvas');
-            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            const context = canvas.getContext('2d');
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
             let count = 0;
             for (let at = 0; at < data.length; at += 4) {
                 const [r, g, b] = data.slice(at, at + 3);
@@ -357,9 +358,11 @@ def test_the_canvas_follows_the_theme(
 
 def corner(graph: Graph) -> list[int]:
     assert graph.stats["paintMs"] >= 0
-    pixel = "canvas.getContext('2d').getImageData(2, 2, 1, 1).data"
     return graph.page.evaluate(
-        f"() => {{ const canvas = document.querySelector('canvas'); return [...{pixel}].slice(0, 3); }}"
+        """() => {
+            const context = document.querySelector('canvas').getContext('2d');
+            return [...context.getImageData(2, 2, 1, 1).data].slice(0, 3);
+        }"""
     )
 
 
@@ -394,6 +397,7 @@ def test_the_text_form_takes_the_place_of_the_picture(graph: Graph) -> None:
     text = graph.page.locator(".text-form").inner_text()
     assert "linear(flatten, layers.0.attention.output.weight)" in text
     assert not graph.canvas.is_visible()
+    assert not graph.button("SVG").is_visible()
     graph.button("Text").click()
     assert graph.canvas.is_visible()
 

@@ -1,6 +1,6 @@
 // Moves of the graph: what of the scene the window shows, and the hands that change it.
 
-const ZOOM_LEAST = 0.002, ZOOM_MOST = 3, ARROW_STEP = 60, MARGIN = 60;
+const ZOOM_LEAST = 0.002, ZOOM_MOST = 3, ARROW_STEP = 60, MARGIN = 60, MINIMAP_ROOM = 72;
 
 // A point of the scene (a, b) is at (x + zoom * a, y + zoom * b) of the window.
 class Camera {
@@ -20,11 +20,11 @@ class Camera {
   // Readable, at the top: never the whole of a deep graph.
   toStart(scene) {
     const all = Math.min((this.width - 30) / scene.width, (this.height - 30) / scene.height, 1);
-    const wide = Math.min((this.width - 30) / scene.width, 1);
-    this.zoom = all > 0.7 ? all : Math.max(wide, 0.6);
-    this.x = (this.width - scene.width * this.zoom) / 2;
+    const room = this.width - (all > 0.7 ? 0 : MINIMAP_ROOM);
+    this.zoom = all > 0.7 ? all : Math.max(Math.min((room - 20) / scene.width, 1), 0.6);
+    const isWide = scene.width * this.zoom > room;
+    this.x = room / 2 - (isWide ? middleOf(scene.root) : scene.width / 2) * this.zoom;
     this.y = 14;
-    if (scene.width * this.zoom > this.width - 20) this.x = this.width / 2 - middleOf(scene.root) * this.zoom;
   }
 
   toAll(scene) {

@@ -200,23 +200,29 @@ function drawHeader({ pen, tree, theme, view, overlay, top, left, right }, box) 
   const x = Math.max(box.left, Math.min(left, box.right - 120 * scale)) + 12 * scale;
   const wide = Math.min(box.right, right) - x - 8 * scale;
   if (wide < 30 * scale) return null;
-  const font = (weight, pixels) => `${weight} ${pixels * scale}px ${theme.mono}`;
-  const { head, rest, note } = box.words, base = y + 17 * scale;
-  const piece = isPiece ? tree.pieces[tree.spans.key[box.span]] : null;
-  const mark = box.type === "body" ? "" : "▾ ";
-  const letters = head.length + rest.length + note.length + 10;
-  const shade = { fill: theme.paper, alpha: 0.92 };
-  if (box.headIsStuck || piece?.colour === null) pen.box(x - 6 * scale, y + 2 * scale, Math.min(wide, letters * 6.6 * scale), size - 4 * scale, shade);
-  let used = pen.text(x, base, mark + head, { fill: theme.ink, font: font(600, 12), most: wide });
-  const add = (text, fill, pixels) => {
-    const room = wide - used - 10 * scale;
-    if (!text || room < 40 * scale) return;
-    used += 10 * scale + pen.text(x + used + 10 * scale, base, text, { fill, font: font(400, pixels), most: room });
-  };
-  if (piece) add(overlay.get(tree.overlayKey(box))?.text, theme.accentText, 11.5);
-  add(rest, theme.ink, 11.5);
-  add(note, theme.quiet, 10.5);
+  const { head, rest, note } = box.words, mark = box.type === "body" ? "" : "▾ ";
+  const measured = isPiece ? overlay.get(tree.overlayKey(box))?.text : "";
+  const parts = [[mark + head, theme.ink, 600, 12], [measured, theme.accentText, 400, 11.5], [rest, theme.ink, 400, 11.5], [note, theme.quiet, 400, 10.5]];
+  const names = fittedParts(pen, parts.filter(([text]) => text), wide, scale, theme.mono);
+  // Edges run behind the name.
+  pen.box(x - 5 * scale, y + 4 * scale, names.width + 10 * scale, size - 8 * scale, { fill: theme.paper, alpha: box.headIsStuck ? 0.94 : 0.78 });
+  for (const { at, ...each } of names.parts) pen.text(x + at, y + 17 * scale, each.text, each);
   return { box, x: box.left, y, width: box.right - box.left, height: size };
+}
+
+// Texts side by side in a width; what has no room is left out.
+function fittedParts(pen, texts, most, scale, mono) {
+  const parts = [];
+  let width = 0;
+  for (const [text, fill, weight, pixels] of texts) {
+    const at = width ? width + 10 * scale : 0, room = most - at;
+    if (width && room < 40 * scale) break;
+    pen.context.font = `${weight} ${pixels * scale}px ${mono}`;
+    const shown = fitted(pen.context, text, room);
+    parts.push({ at, text: shown, fill, font: pen.context.font });
+    width = at + pen.context.measureText(shown).width;
+  }
+  return { parts, width };
 }
 
 function drawBox({ pen, tree, theme, view, marks, overlay }, box) {

@@ -72,13 +72,15 @@ class GraphTree {
     this.level = level;
     this.open.clear();
     this.glimpsed.clear();
-    const hasLayer = kind.map((each, span) => each === "module" && /(^|\.)\d+$/.test(this.modulePath(span)));
+    const path = (span) => (kind[span] === "module" ? this.modulePath(span) : "");
+    const holdsLayer = kind.map((_, span) => /(^|\.)\d+(\.|$)/.test(path(span)));
     for (let span = kind.length - 1; span >= 0; span--) {
-      if (hasLayer[span] && parent[span] >= 0) hasLayer[parent[span]] = true;
+      if (holdsLayer[span] && parent[span] >= 0) holdsLayer[parent[span]] = true;
     }
+    const isInLayer = (span) => /(^|\.)\d+\./.test(path(span));
     for (let span = 0; span < kind.length; span++) {
-      const isOpen = level === "nodes" || (level === "modules" && (kind[span] === "piece" || hasLayer[span]));
-      if (isOpen) this.open.add(span);
+      const isOuter = kind[span] === "piece" || (holdsLayer[span] && !isInLayer(span));
+      if (level === "nodes" || (level === "modules" && isOuter)) this.open.add(span);
     }
   }
 
