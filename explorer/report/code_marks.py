@@ -99,9 +99,8 @@ class Marks:
         line = line_of(location)
         if line is None or location is None or not is_user_file(location.file):
             return None
-        text = "" if location.text.startswith('File "') else location.text
         texts = self.texts.setdefault(location.file, {})
-        texts[location.line] = texts.get(location.line) or text
+        texts[location.line] = texts.get(location.line) or location.text
         return self.at.setdefault(line, Mark())
 
     def _passed(self, stack: Iterable[SourceLocation]) -> None:

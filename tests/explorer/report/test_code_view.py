@@ -24,7 +24,7 @@ from explorer.report.code_tokens import CPP, PYTHON, line_spans, python_spans
 from explorer.report.code_view import code_view, fx_view, generated_view
 from explorer.report.code_words import MADE_BY
 from explorer.report.selection import Links
-from sample_models import branching
+from sample_models import branching, toy_llama
 
 SCALED = """import torch
 from torch import nn
@@ -244,7 +244,8 @@ def test_a_file_that_was_changed_keeps_its_text_while_python_has_it(
 
 def test_a_notebook_cell_is_read_like_a_file() -> None:
     name = "<ipython-input-7>"
-    linecache.cache[name] = (len(SCALED), None, SCALED.splitlines(keepends=True), name)
+    lines: list[str] = list(SCALED.splitlines(keepends=True))
+    linecache.cache[name] = (len(SCALED), None, lines, name)
     names: dict[str, Any] = {"__name__": "cell"}
     exec(compile(SCALED, name, "exec"), names)
     try:
@@ -253,6 +254,23 @@ def test_a_notebook_cell_is_read_like_a_file() -> None:
         del linecache.cache[name]
     assert [row["kind"] for row in view["rows"]].count("note") == 0
     assert row_of(view, "doubled = x * 2")["count"] == 1
+
+
+def test_nodes_of_code_without_source_are_counted_beside_others() -> None:
+    names: dict[str, Any] = {}
+    exec(
+        "from torch import nn\n"
+        "class Outer(nn.Module):\n"
+        "    def __init__(self, inner):\n"
+        "        super().__init__()\n"
+        "        self.inner = inner\n"
+        "    def forward(self, x):\n"
+        "        return self.inner(x) + 1\n",
+        names,
+    )
+    view = code_view(compiled(names["Outer"](toy_llama.RMSNorm(4))))
+    assert view["note"].startswith("Of 7 nodes, 1 does not say from which line")
+    assert [each["path"] for each in view["files"]] == ["sample_models/toy_llama.py"]
 
 
 def test_text_that_could_not_be_compared_says_so(tmp_path: Path) -> None:
