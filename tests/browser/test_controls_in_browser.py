@@ -257,10 +257,20 @@ def test_keys_that_are_typed_do_not_reach_the_notebook(stage: Show) -> None:
 def test_the_cleanup_leaves_nothing_behind(stage: Show) -> None:
     shown = stage(ops_editor())
     shown.page.get_by_role("combobox").click()
-    shown.page.evaluate("() => window.cleanUp()")
+    ended = shown.page.evaluate(
+        """() => {
+            const ended = [], remove = window.removeEventListener;
+            window.removeEventListener = (name, ...rest) => {
+                ended.push(name);
+                remove.call(window, name, ...rest);
+            };
+            window.cleanUp();
+            return ended;
+        }"""
+    )
+    assert ended == ["scroll", "resize"]
     assert shown.page.evaluate("() => document.getElementById('stage').children.length") == 0
     shown.set("choices", [])
-    shown.page.evaluate("() => dispatchEvent(new Event('resize'))")
     assert shown.errors == []
 
 
