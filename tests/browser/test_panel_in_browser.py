@@ -79,8 +79,16 @@ class Seen:
         entry.fill(name)
         entry.press("Enter")
 
-    def recompile(self) -> None:
+    def press_recompile(self) -> None:
         self.page.get_by_role("button", name="Recompile", exact=True).click()
+
+    def recompile(self) -> None:
+        """Presses Recompile after an edit, and waits for one more compilation in the history."""
+        before = self.page.get_by_role("radio").count()
+        self.expect(self.page.locator(".pwx-job")).to_contain_text("changed after this picture")
+        self.press_recompile()
+        self.expect(self.page.get_by_role("radio")).to_have_count(before + 1)
+        self.idle()
 
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name).click()
@@ -119,14 +127,12 @@ def test_an_edited_splitting_op_and_dim_are_planned_and_compiled(
     seen.expect(seen.page.locator(".pwx-strip")).to_contain_text("planned, not compiled yet")
     seen.expect(seen.page.locator(".pwx-job")).to_contain_text("changed after this picture")
     seen.recompile()
-    seen.idle()
     seen.pieces(9)
     seen.page.get_by_label("Name of the size of input_ids[0]").fill("tokens")
     seen.page.get_by_label("Name of the size of positions[0]").fill("tokens")
     seen.page.get_by_label("Name of the size of positions[0]").press("Tab")
-    seen.plan("to compile")
+    seen.expect(seen.page.locator(".pwx-dims")).to_contain_text("tokens = input_ids[0] = pos")
     seen.recompile()
-    seen.idle()
     seen.expect(seen.page.locator(".pwx-dims")).to_contain_text("tokens = input_ids[0]")
     assert seen.page.get_by_role("radio").all_inner_texts() == ["#0", "#1", "▸#2"]
     seen.expect(seen.alert()).to_have_count(0)
@@ -143,7 +149,7 @@ def test_cancel_leaves_the_last_good_state(open_panel: Callable[..., Seen]) -> N
     (folder / "go_on").unlink()
     seen.add_op("F.silu")
     seen.pieces(9)
-    seen.recompile()
+    seen.press_recompile()
     seen.expect(seen.page.get_by_role("progressbar")).to_be_visible()
     seen.expect(seen.page.locator(".pwx-job")).to_contain_text("piece")
     seen.page.get_by_role("button", name="Cancel", exact=True).click()
@@ -165,8 +171,8 @@ def test_a_mistake_is_announced_and_the_picture_stays(open_panel: Callable[..., 
         "demo::atention<img src=x>"
     )
     seen.expect(seen.alert()).to_contain_text("the nearest names are demo::attention")
-    seen.recompile()
-    seen.plan("Recompile")
+    seen.press_recompile()
+    seen.expect(seen.page.locator(".pwx-status")).to_contain_text("2 errors")
     seen.pieces(5)
     seen.page.get_by_role("button", name="Remove demo::atention<img src=x>").click()
     seen.idle()
@@ -232,9 +238,7 @@ def test_size_4_of_the_branching_model_is_found_wrong_and_tried(
     seen.expect(tried).to_contain_text("n != 4")
     seen.assert_in_order()
     seen.page.get_by_label("guards", exact=True).select_option("VARIANTS")
-    seen.plan("to compile")
     seen.recompile()
-    seen.idle()
     seen.page.get_by_label("Sizes to audit or cover, such as n=1-64").fill("2-64")
     seen.page.get_by_role("button", name="Cover", exact=True).click()
     covered = seen.page.get_by_label("Cover every size", exact=True)
@@ -248,7 +252,6 @@ def test_two_compilations_of_the_history_are_compared(open_panel: Callable[..., 
     seen.add_op("F.silu")
     seen.pieces(9)
     seen.recompile()
-    seen.idle()
     seen.page.get_by_role("button", name="diff", exact=True).click()
     diff = seen.page.locator(".pwx-blocks")
     seen.expect(diff).to_contain_text("#0 against #1")
@@ -288,6 +291,7 @@ from widgets import show
 
 target = branching.sample()
 model = compile_model(target.model, target.example_inputs,
+                      dynamic_arg_dims=target.dynamic_arg_dims,
                       config=target.compilation_config().replace(backend="eager"))
 show(model.compilation)
 """

@@ -53,7 +53,7 @@ class GraphSearch {
     if (!count) return;
     this.at = this.at < 0 ? (step > 0 ? 0 : count - 1) : (this.at + step + count) % count;
     this.say();
-    this.pane.goToNode(this.hits[this.at]);
+    this.pane.chooseNode(this.hits[this.at]);
   }
 
   end() {

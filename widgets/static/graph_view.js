@@ -207,6 +207,12 @@ class GraphPane {
     this.goTo(this.scene.boxOf[node]);
   }
 
+  // To a node, and it is selected in every view.
+  chooseNode(node) {
+    this.goToNode(node);
+    this.send("node", this.tree.id(node));
+  }
+
   // What a click or Enter on a box does.
   activate(box) {
     this.setCursor(box.key);

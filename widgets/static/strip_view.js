@@ -14,7 +14,7 @@ function render({ model, el }) {
   const widths = h("span", { class: "widths", role: "group", "aria-label": "What the width of a cell shows" });
   const warning = h("button", {
     class: "warning", title: "Open the guards",
-    onclick: () => intend(model, "open", { view: "guards" }),
+    onclick: () => intend(model, "open", { tab: "Guards" }),
   });
   const frame = h("div", {}, cells, h("div", { class: "below" }, legend, detail, warning, widths));
   keepKeys(frame);
