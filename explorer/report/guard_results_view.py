@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLOURS = 8
 """Colours of graphs; they start again after the last, and the number tells graphs apart."""
 
-LONGEST_TEXT = 2_000
+LONGEST_TEXT = 1_000
 """Characters of one sentence."""
 
 _LONGEST_NAME = 200

@@ -112,7 +112,7 @@ def _view(
         "policy": policy.name,
         "example": sentence(point_text(dict(captured.hints))),
         "lead": _lead(captured, diagnosis),
-        "policy_text": "" if diagnosis is None else f"Policy {policy_text(diagnosis)}.",
+        "policy_text": _policy(diagnosis),
         "status": "not audited" if diagnosis is None else _status(diagnosis.audit),
         "verdict": _verdict(diagnosis),
         "inputs": [
@@ -181,6 +181,13 @@ def _lead(captured: CapturedGraph, diagnosis: Diagnosis | None) -> str:
     if audit.not_known:
         parts.append(f"not known at {counted_intervals(audit.not_known)}")
     return sentence("; ".join(parts) + ".")
+
+
+def _policy(diagnosis: Diagnosis | None) -> str:
+    """What a call gets where the graph is not right; nothing where it is right everywhere."""
+    if diagnosis is None or not diagnosis.findings:
+        return ""
+    return sentence(f"Policy {policy_text(diagnosis)}.")
 
 
 def _verdict(diagnosis: Diagnosis | None) -> str:

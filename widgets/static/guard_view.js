@@ -49,7 +49,7 @@ function render({ model, el }) {
   }
 
   function drawBusy() {
-    busyText.textContent = model.get("busy") ? `⏳ ${model.get("busy")}` : "";
+    busyText.textContent = model.get("busy") ? `Running: ${model.get("busy")} …` : "";
     parts.busy.hidden = !model.get("busy");
     for (const each of el.querySelectorAll("[data-job]")) {
       each.disabled = Boolean(model.get("busy")) || each.dataset.never === "true";

@@ -111,7 +111,7 @@ def test_a_clean_graph_has_nothing_to_fix() -> None:
     compilation = compiled(toy_llama.sample(layers=1, hidden=32), max_size=64)
     view = guard_view(compilation, compilation.diagnose())
     assert view["verdict"] == "clean"
-    assert view["findings"] == [] and view["fixes"] == []
+    assert view["findings"] == [] and view["fixes"] == [] and view["policy_text"] == ""
     assert view["fixes_text"].startswith("Nothing has to be fixed")
 
 
