@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import ipywidgets
+
 from explorer import Compilation
 from explorer.report.wording import duration_text
 from widgets.findings import Findings
@@ -37,6 +39,7 @@ class Screen(ABC):
         """The widget; it is made now when it was not before."""
         if self.made is None:
             self.made = self.make()
+            self.made.layout = ipywidgets.Layout(flex="1 1 420px", width="auto", min_width="0")
             self.made.on_intent(self._hear)
             self.viewer.selecting.attach(self.made)
         return self.made

@@ -74,7 +74,11 @@ class Viewer:
         self.header, self.strip = HeaderView(), StripView()
         self.screens = {kind.name: kind(self) for kind in SCREENS}
         self.tabs = Tabs({name: name for name in self.screens}, pair=("Graph", "Source"))
-        self.stage = ipywidgets.HBox(layout=ipywidgets.Layout(width="100%", overflow="hidden"))
+        self.stage = ipywidgets.HBox(
+            layout=ipywidgets.Layout(
+                width="100%", flex_flow="row wrap", grid_gap="8px", overflow="hidden"
+            )
+        )
         self._drawing = threading.RLock()
         for view in (self.strip, self.status):
             self.selecting.attach(view)

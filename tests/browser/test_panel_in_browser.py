@@ -216,7 +216,7 @@ def test_what_is_found_in_the_graph_is_selected_in_every_view(
     chosen = seen.page.locator(".pwx-status .chosen")
     seen.expect(chosen).to_contain_text("node silu")
     seen.expect(seen.page.locator(".pwx-strip .cell.pwx-selected")).to_have_count(1)
-    seen.expect(seen.page.locator(".pwx-source .pwx-selected").first).to_be_visible()
+    seen.expect(seen.page.locator('.pwx-pane-source [aria-selected="true"]').first).to_be_visible()
     seen.page.locator(".pwx-strip .cell").nth(0).click()
     seen.expect(chosen).to_contain_text("piece 0: compiled as A")
     seen.page.get_by_role("button", name="end the selection").click()
