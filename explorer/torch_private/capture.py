@@ -44,6 +44,7 @@ from explorer.invariants import with_invariants
 from explorer.store.places import Live, arguments_of
 from explorer.torch_private.beside import MOST_TRACES, StateChangedError, alone, quiet_dynamo
 from explorer.torch_private.failures import constant_predicates
+from explorer.torch_private.made_sources import forgotten_with_its_code
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
 from explorer.torch_private.repeats import RepeatCounts, RepeatsFailedError, writing_repeats
 from explorer.torch_private.state_guards import StateGuards, state_guards
@@ -254,12 +255,14 @@ def _trace_soon(given: Any, recording: Recording, write_repeats: bool) -> RawCap
     """One trace, where layers that repeat are written again if that works."""
     if write_repeats:
         try:
-            return _trace(*given, write_repeats=True)
+            with alone():
+                return _trace(*given, write_repeats=True)
         except RepeatsFailedError as error:
             # It only saves time, so nobody has to do without it for long: the canary says more.
             logger.warning("repeated layers are traced one by one: %s", error)
             recording.forget()
-    return _trace(*given, write_repeats=False)
+    with alone():
+        return _trace(*given, write_repeats=False)
 
 
 def _trace(
@@ -276,11 +279,11 @@ def _trace(
     values: list[RawValueGuard] = []
     function, receiver = start_of(model, invariants)
     start = function if receiver is None else MethodType(function, receiver)
+    # Others trace into the same globals: a cell's functions are in those of its models.
     names_before = set(function.__globals__)
     calls, repeats = TracedCalls(), RepeatCounts()
     layers = receiver if write_repeats else None
     with (
-        alone(),
         quiet_dynamo(),
         torch.no_grad(),
         _clean_dynamo(size_oblivious),
@@ -301,6 +304,8 @@ def _trace(
         )
     backend_input = output.backend_input
     graph_module = None if backend_input is None else backend_input.graph_module
+    if graph_module is not None:
+        forgotten_with_its_code(graph_module)
     # A model that runs no tensor operation may still have tested sizes.
     shape_env = recording.shape_env
     if backend_input is not None:
@@ -326,6 +331,8 @@ def _trace(
         functions=traced_functions(calls, live, graph_module, guards.tree()),
         repeats=repeats,
     )
+    if shape_env is not None:
+        weakref.finalize(raw, _forget_fakes, shape_env)
     _clean_up_globals(raw, function.__globals__, names_before)
     return raw
 
@@ -342,6 +349,11 @@ def _clean_up_globals(raw: RawCapture, scope: dict[str, Any], names_before: set[
             del scope[name]
     needed = [name for name in added if name.startswith("__builtins_dict__")]
     weakref.finalize(raw, _forget, scope, needed)
+
+
+def _forget_fakes(shape_env: ShapeEnv) -> None:
+    """Torch's caches keep the environments of all traces; their fake tensors can go."""
+    shape_env.tracked_fakes = None
 
 
 def _forget(scope: dict[str, Any], names: list[str]) -> None:
