@@ -131,6 +131,11 @@ class Session:
         return self._config
 
     @property
+    def name(self) -> str:
+        """A short name for titles."""
+        return self._name
+
+    @property
     def compilation(self) -> Compilation:
         """The latest good compilation; made now when there is none."""
         if not self._history:

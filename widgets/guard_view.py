@@ -97,10 +97,9 @@ class GuardView(View):
         """What varies, by the names that ``parse_domain`` and a trial know."""
         return tuple(each["key"] for each in self.view.get("inputs", ()))
 
-    def close(self) -> None:
-        """Forgets the compilation as well."""
+    def forget(self) -> None:
+        """Forgets the compilation."""
         self._compilation = None
-        super().close()
 
     def __repr__(self) -> str:
         if not self.view:

@@ -21,6 +21,7 @@ from explorer import (
 )
 from explorer.report.html import write_page
 from explorer.report.selection import Selected
+from explorer.report.wording import clean
 from explorer.thread_settings import with_settings_of_this_thread
 from widgets.background import Background
 from widgets.closing import close_parts
@@ -63,6 +64,7 @@ class Panel(ipywidgets.VBox):
             viewer.parts(controls.rows()), layout=ipywidgets.Layout(width="100%", overflow="hidden")
         )
         self.add_class("piecewise-panel")
+        viewer.header.show(clean(session.name), ["nothing compiled yet"], [])
         controls.on_edit(self._on_edit)
         controls.job.on_intent(self._on_job)
         viewer.header.on_intent(self._on_header)

@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import ipywidgets
-
 from explorer import Compilation
 from explorer.report.wording import duration_text
 from widgets.findings import Findings
@@ -39,7 +37,8 @@ class Screen(ABC):
         """The widget; it is made now when it was not before."""
         if self.made is None:
             self.made = self.make()
-            self.made.layout = ipywidgets.Layout(flex="1 1 420px", width="auto", min_width="0")
+            layout = self.made.layout
+            layout.flex, layout.width, layout.min_width = "1 1 420px", "auto", "0"
             self.made.on_intent(self._hear)
             self.viewer.selecting.attach(self.made)
         return self.made
@@ -59,6 +58,8 @@ class Screen(ABC):
     def forget(self) -> None:
         """Nothing of a compilation is held any longer; the next ``show`` draws again."""
         self._drawn = None
+        if self.made is not None:
+            self.made.forget()
 
     @abstractmethod
     def make(self) -> View:

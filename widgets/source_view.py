@@ -66,9 +66,8 @@ class SourceView(View):
             found = {"problem": str(error), "rows": [], "title": ""}
         self.set_trait(pane, dict(found))
 
-    def close(self) -> None:
-        """Ends the connection to the front end and forgets the compilation."""
-        super().close()
+    def forget(self) -> None:
+        """Forgets the compilation."""
         self._compilation = None
         self.fx, self.generated = {}, {}
 

@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 
 from explorer import ExplorerError
-from explorer.report.wording import clean, shortened
+from explorer.report.wording import clean, shortened, with_short_paths
 from widgets.view import View, script, style
 
 LONGEST_MESSAGE = 2_000
@@ -66,10 +66,11 @@ class StatusView(View):
 
 
 def error_view(error: BaseException) -> dict[str, Any]:
-    """``text``: the error in one line; ``trace``: the traceback, where one tells more."""
+    """``text``: the error in its words; ``trace``: the traceback, where one tells more."""
     words = str(error) if isinstance(error, ExplorerError) else ""
-    text = words or " ".join(traceback.format_exception_only(error)).strip()
+    words = words or " ".join(traceback.format_exception_only(error)).strip()
+    text = clean(with_short_paths(words), keep="\n")
     lines = "".join(traceback.format_exception(error))
     has_cause = error.__cause__ is not None or not isinstance(error, ExplorerError)
     trace = clean(lines[-20 * LONGEST_MESSAGE :], keep="\n") if has_cause else ""
-    return {"text": shortened(clean(text), LONGEST_MESSAGE), "trace": trace}
+    return {"text": shortened(text, LONGEST_MESSAGE), "trace": trace}

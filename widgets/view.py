@@ -65,9 +65,13 @@ class View(anywidget.AnyWidget):
         for handler in self._intent_handlers:
             handler(self, {"intent": intent, **details})
 
+    def forget(self) -> None:
+        """Lets go of what it holds besides its data; it is not in sight, and is drawn again."""
+
     def close(self) -> None:
         """Ends the connection to the front end and forgets the handlers and the data."""
         self._intent_handlers.clear()
+        self.forget()
         super().close()
         self.set_trait("view", {})
 

@@ -105,6 +105,9 @@ class Viewer:
             self.selecting.use(compilation)
             self._draw_strip()
             self.draw_header()
+            for name, screen in self.screens.items():
+                if name not in self.shown_tabs:
+                    screen.forget()
             self._draw_open()
 
     def preview(self, planned: PlannedCompilation) -> None:

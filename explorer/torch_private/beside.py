@@ -49,6 +49,7 @@ import torch.fx.graph_module as graph_module
 from torch._C._dynamo.guards import GlobalStateGuard
 
 from explorer.errors import CaptureError
+from explorer.torch_private.made_sources import forgotten_with_it
 
 COMPILE_LOCK = convert_frame.compile_lock
 """Torch's own, reentrant: who holds it is the one thread that traces or compiles.
@@ -145,15 +146,19 @@ def _sets_determinism(output_graph: Any) -> bool:
 
 @contextlib.contextmanager
 def _own_graph_modules(owner: int) -> Iterator[None]:
-    """Dynamo does not look into code of graph modules that this thread makes meanwhile."""
+    """Graph modules that this thread makes meanwhile: Dynamo does not look into their code.
+
+    A trace makes several, of which it hands out one; the text of each goes with its code.
+    """
     original, skipped = (
         graph_module._forward_from_src,
         convert_frame.fx_forward_from_src_skip_result,
     )
 
     def forward_from_src(*args: Any, **kwargs: Any) -> Any:
-        make = skipped if threading.get_ident() == owner else original
-        return make(*args, **kwargs)
+        if threading.get_ident() == owner:
+            return forgotten_with_it(skipped(*args, **kwargs))
+        return original(*args, **kwargs)
 
     with patch.object(graph_module, "_forward_from_src", forward_from_src):
         yield

@@ -5,12 +5,13 @@ function render({ model, el }) {
 
   function draw() {
     const { title = "", facts = [], history = [], forms = [], closes = false } = model.get("view");
-    clear(el).append(
+    const parts = [
       h("span", { class: "title" }, title),
       h("span", { class: "facts" }, facts.join(" · ")),
       historyOf(history),
       h("span", { class: "actions" }, diffButton(history), exportMenu(forms), closes && closeButton()),
-    );
+    ];
+    clear(el).append(...parts.filter(Boolean));
   }
 
   function historyOf(history) {
