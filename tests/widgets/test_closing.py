@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import ipywidgets
 import pytest
 from ipywidgets.widgets.widget import _instances
 
@@ -113,6 +112,5 @@ def test_a_hundred_recompiles_leave_no_more_than_the_history(llama: CompileTarge
     before, after = soak(step, 100, warm=40)
     assert_flat(before, after)
     assert widgets[-1] <= widgets[39], "no view makes widgets again and again"
-    assert after.compilations == 3
+    assert len(panel.session.history) == 3
     panel.close()
-    assert isinstance(panel, ipywidgets.Widget)

@@ -15,6 +15,8 @@ from explorer import Compilation, CompilationDiff, CompileTarget, GuardPolicy, S
 from explorer.session import session_of
 from sample_models import branching
 from tests.widgets.markup_reading import Read
+from widgets.read_only import ReadOnlyPanel
+from widgets.show import StaticView
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,31 @@ def session(llama: CompileTarget) -> Session:
     return session
 
 
-def test_show_has_html_for_a_page_and_text_for_a_terminal(session: Session) -> None:
+def test_show_is_a_panel_without_controls(session: Session) -> None:
+    panel = widgets.show(session.history[0])
+    assert isinstance(panel, ReadOnlyPanel)
+    assert panel.compilation is session.history[0]
+    assert panel.viewer.header.view["title"] == "<b>llama</b>"
+    assert len(panel.viewer.strip.view["cells"]) == 5
+    for name in panel.viewer.screens:
+        panel.open_tab(name)
+    assert panel.viewer.looking.wait(60)
+    assert panel.viewer.status.errors == []
+    panel.viewer.screens["Guards"].widget.act("try", sizes={"n": 4})
+    assert "can only be looked at" in panel.viewer.status.alert
+    bundle = panel._repr_mimebundle_()
+    Read(bundle["text/html"]).assert_passive()
+    panel.close()
+
+
+def test_without_anywidget_show_has_html_for_a_page_and_text_for_a_terminal(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "widgets.read_only", raising=False)
+    monkeypatch.delitem(sys.modules, "widgets.view", raising=False)
+    _without(monkeypatch, "anywidget")
     view = widgets.show(session.history[0])
+    assert isinstance(view, StaticView)
     seen = Read(view._repr_html_())
     seen.assert_passive()
     assert "<b>llama</b>" in seen.text
@@ -109,21 +134,28 @@ def test_without_ipython_there_is_nothing_to_register(monkeypatch: pytest.Monkey
     assert not widgets.register_displays()
 
 
-def test_without_ipywidgets_explore_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch, llama: CompileTarget
-) -> None:
+def _without(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    """An interpreter in which a library, and what of this package needs it, is not installed."""
     for name in [*sys.modules]:
-        if name.partition(".")[0] == "ipywidgets" or name in ("widgets.panel", "widgets.controls"):
+        if name.partition(".")[0] == library or name.startswith(("widgets.panel", "widgets.view")):
             monkeypatch.delitem(sys.modules, name)
     real_import = builtins.__import__
 
     def import_without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "ipywidgets":
-            raise ModuleNotFoundError("No module named 'ipywidgets'", name="ipywidgets")
+        if name.partition(".")[0] == library:
+            raise ModuleNotFoundError(f"No module named {library!r}", name=library)
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", import_without)
-    with pytest.raises(ImportError, match=r"pip install 'piecewise-explorer\[notebook\]'"):
+
+
+@pytest.mark.parametrize("library", ["ipywidgets", "anywidget"])
+def test_without_a_library_explore_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, llama: CompileTarget, library: str
+) -> None:
+    _without(monkeypatch, library)
+    expected = rf"needs {library}.*pip install 'piecewise-explorer\[notebook\]'"
+    with pytest.raises(ImportError, match=expected):
         widgets.explore(llama.model, llama.example_inputs)
 
 
