@@ -390,9 +390,12 @@ def test_hostile_text_is_inert(stage: OpenStage) -> None:
 
 def test_the_clean_up_leaves_nothing_behind(stage: OpenStage) -> None:
     opened = open_blocks(stage, all_blocks())
+    opened.page.evaluate("window.kept = document.querySelector('#stage').firstChild")
+    before = opened.page.evaluate("window.kept.outerHTML")
     opened.page.evaluate("window.cleanUp()")
     assert opened.page.locator("#stage > *").count() == 0
     opened.set("view", {"blocks": [piece_table().view()]})
     opened.set("selection", selection("piece", 1, pieces=[1]))
+    assert opened.page.evaluate("window.kept.outerHTML") == before  # nobody draws into it
     assert opened.page.locator("#stage > *").count() == 0
     assert opened.errors == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 
@@ -48,39 +48,40 @@ from explorer.report.drawn_blocks import (
 from tests.explorer.report.block_facts import assert_same_facts
 
 
-def sample_blocks(text: str) -> tuple[Block, ...]:
-    """Every kind of block, with one text in each place that has one."""
-    cells = (Cell(text, 1.0, detail=text, mark="same"), Cell(text, colour=1), Cell(text, 2.0))
+def sample_blocks(text: str, *, numbered: bool = False) -> tuple[Block, ...]:
+    """Every kind of block; one text in each place that has one, or a different one in each."""
+    numbers = count(1000)
+
+    def say() -> str:
+        return f"{text}{next(numbers)}" if numbered else text
+
+    cells = (Cell(say(), 1.0, detail=say(), mark="same"), Cell(say(), colour=1), Cell(say(), 2.0))
     rows = (Row(cells, ("unique", text[:50])), Row(cells, ("line", (text[:50], 3))))
-    columns = (Column(text), Column(text, "letter"), Column(text, "bar"))
-    points = (Point(1, 5.0, 4.0, 6.0, f"{text} 1"), Point(64, 900.0, 900.0, 990.0, f"{text} 64"))
+    columns = (Column(say()), Column(say(), "letter"), Column(say(), "bar"))
+    points = (Point(1, 5.0, 4.0, 6.0, f"{say()} 1"), Point(64, 900.0, 900.0, 990.0, f"{say()} 64"))
+    strip = ((StripCell(say(), 1, text), None), (None, StripCell("▨", None, text)))
+    lines = (
+        PairedLine("same", ((say(), False),), ((say(), False),)),
+        PairedLine("changed", ((say(), True),), (("a ", False), (say(), True))),
+        PairedLine("left", ((say(), False),), None),
+        PairedLine("right", None, ((say(), False),)),
+    )
     return (
-        Heading(text),
-        Sentence(text),
-        Sentence(text, quiet=True),
-        Sentences((text, text)),
-        Facts(((text, text), ("left out", ""))),
-        Notice("warning", text),
-        Code(f"{text}\n  {text}", text, folded=True, is_diff=True),
-        Table(text, columns, rows),
-        Table(text, columns, (), text),
-        Choices((Choice("choose", text, ((0, text), (1, "other")), 0),)),
-        Action("act", text, False, text, text, text),
-        Bars(text, (Bar(text, 2.0, text, None, ("piece", 1)), Bar(text, 1.0, text))),
-        Lines(text, text, text, (Series(text, points), Series(text, ()))),
-        SideBySide(
-            text,
-            text,
-            (
-                PairedLine("same", ((text, False),), ((text, False),)),
-                PairedLine("changed", ((text, True),), (("a ", False), (text, True))),
-                PairedLine("left", ((text, False),), None),
-                PairedLine("right", None, ((text, False),)),
-            ),
-        ),
-        AlignedStrips(
-            (text, text), ((StripCell(text, 1, text), None), (None, StripCell("▨", None, text)))
-        ),
+        Heading(say()),
+        Sentence(say()),
+        Sentence(say(), quiet=True),
+        Sentences((say(), say())),
+        Facts(((say(), say()), ("left out", ""))),
+        Notice("warning", say()),
+        Code(f"{say()}\n  {say()}", say(), folded=True, is_diff=True),
+        Table(say(), columns, rows),
+        Table(say(), columns, (), say()),
+        Choices((Choice("choose", say(), ((0, say()), (1, "other")), 0),)),
+        Action("act", say(), False, say(), say(), say()),
+        Bars(say(), (Bar(say(), 2.0, say(), None, ("piece", 1)), Bar(say(), 1.0, say()))),
+        Lines(say(), say(), say(), (Series(say(), points), Series("drawn nowhere", ()))),
+        SideBySide(say(), say(), lines),
+        AlignedStrips((say(), say()), strip),
     )
 
 
@@ -96,6 +97,8 @@ HOSTILE = [
 
 def test_all_forms_say_the_same() -> None:
     assert_same_facts(sample_blocks("some words"))
+    for block in sample_blocks("text", numbered=True):  # so that no other place says it
+        assert_same_facts((block,))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
