@@ -50,6 +50,8 @@ def test_equal_pieces_stand_above_each_other(two: tuple[Compilation, Compilation
     pairs = aligned(*two)
     assert [a.index for a, _ in pairs if a] == list(range(7))
     assert [b.index for _, b in pairs if b] == list(range(13))
+    together = [(a.index, b.index) for a, b in pairs if a and b]
+    assert together == [(0, 0), (1, 1), (3, 5), (5, 9)]  # the first piece, and each attention
     for a, b in pairs:
         if a and b:
             assert a.kind is b.kind
