@@ -118,6 +118,11 @@ def capture(
         if other_sizes:
             raise InputError(grown_text(other_sizes, raw.error)) from raw.error
         raise raw.error
+    if thread_state() != state:  # it is part of what the capture is known by
+        raise CaptureError(
+            "The default dtype was changed by other code while the model was traced, so the graph "
+            "would be of neither: compile again."
+        )
     counters.add(layers_traced=raw.repeats.traced, layers_written=raw.repeats.written)
     found = _captured(model, raw, leaves, live, named, state)
     # A dim that is fixed on purpose makes the tests on it constants.

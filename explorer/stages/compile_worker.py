@@ -29,6 +29,7 @@ from explorer.stages.compile_plan import WantedArtifact
 from explorer.stages.made_code import MadeCode
 from explorer.stages.piece_compiler import PieceCompiler
 from explorer.torch_private import inductor, structured_log
+from explorer.torch_private.beside import alone
 
 _MOST_BYTES_AT_ONCE = 2**30
 _MOST_CAUSES = 10
@@ -150,9 +151,10 @@ class Worker:
         """
         file = os.memfd_create("compile-worker")
         try:
-            process = forked.fork(
-                lambda connection: _Inside(compiler, connection, file).serve(jobs)
-            )
+            with alone():  # else another thread may hold torch's lock, in the new process for ever
+                process = forked.fork(
+                    lambda connection: _Inside(compiler, connection, file).serve(jobs)
+                )
         except BaseException:
             os.close(file)
             raise

@@ -23,7 +23,8 @@ Private names used (torch 2.13.0): of ``torch._dynamo.convert_frame`` ``compile_
 ``maybe_disable_inference_mode_for_fake_prop``, ``fx_forward_from_src_skip_result`` and
 ``reset_user_object_tracking``; ``torch._C._PreserveDispatchKeyGuard`` and ``GlobalStateGuard``;
 ``torch.fx.graph_module._forward_from_src``; of ``torch.fx._symbolic_trace`` ``CURRENT_PATCHER``,
-``_new_patcher`` and ``_is_fx_tracing_flag``.
+``_new_patcher`` and ``_is_fx_tracing_flag``; ``torch.export._trace._compiling_state_context`` and
+``torch.compiler._is_exporting_flag``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
@@ -73,6 +74,7 @@ def alone() -> Iterator[None]:
     owner = threading.get_ident()
     with COMPILE_LOCK, contextlib.ExitStack() as stack:
         stack.enter_context(patch.object(torch.fx.Tracer, "trace", _waiting_trace(owner)))
+        stack.enter_context(_waiting_exports(owner))
         _wait_for_tracers()
         stack.enter_context(patch.object(symbolic_trace, "_new_patcher", _own_flag(owner)))
         if threading.current_thread() is not threading.main_thread():
@@ -157,11 +159,10 @@ def _own_graph_modules(owner: int) -> Iterator[None]:
 def _waiting_trace(owner: int) -> Callable[..., Any]:
     """``Tracer.trace`` for the others: it patches ``nn.Module`` for the process, so it waits."""
     original = torch.fx.Tracer.trace
-    code = _innermost(original).__code__
 
     @functools.wraps(original)
     def trace(*args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() == owner or _is_inside(code):
+        if threading.get_ident() == owner or _is_inside(_TRACE):
             return original(*args, **kwargs)
         with COMPILE_LOCK:
             return original(*args, **kwargs)
@@ -169,32 +170,54 @@ def _waiting_trace(owner: int) -> Callable[..., Any]:
     return trace
 
 
+@contextlib.contextmanager
+def _waiting_exports(owner: int) -> Iterator[None]:
+    """``torch.export`` of the others waits: it sets flags for the process that our trace would read."""
+    module = sys.modules.get("torch.export._trace")
+    if module is None:
+        yield
+        return
+    original: Callable[[], Any] = module._compiling_state_context
+
+    @contextlib.contextmanager
+    def compiling_state_context() -> Iterator[None]:
+        is_free = threading.get_ident() == owner or torch.compiler._is_exporting_flag
+        with contextlib.nullcontext() if is_free else COMPILE_LOCK, original():
+            yield
+
+    with patch.object(module, "_compiling_state_context", compiling_state_context):
+        yield
+
+
+def _is_busy() -> bool:
+    return symbolic_trace.CURRENT_PATCHER is not None or torch.compiler._is_exporting_flag
+
+
 def _wait_for_tracers() -> None:
-    """Returns when no other thread is inside ``Tracer.trace``; new ones wait for the lock."""
-    if symbolic_trace.CURRENT_PATCHER is None or _is_inside(_innermost(torch.fx.Tracer.trace).__code__):
+    """Returns when no other thread traces with ``torch.fx`` or exports; new ones wait."""
+    if not _is_busy() or _is_inside(_TRACE) or _is_inside(_EXPORT):
         return
     deadline = time.monotonic() + SECONDS_FOR_A_TRACER
-    while symbolic_trace.CURRENT_PATCHER is not None:
+    while _is_busy():
         if time.monotonic() > deadline:
             raise CaptureError(
-                f"Another thread has been inside torch.fx.symbolic_trace for {SECONDS_FOR_A_TRACER:g} "
-                "seconds, and torch changes nn.Module for all threads meanwhile: let it end, then "
-                "compile again."
+                "Another thread has been inside torch.fx.symbolic_trace or torch.export for "
+                f"{SECONDS_FOR_A_TRACER:g} seconds, and torch changes nn.Module for all threads "
+                "meanwhile: let it end, then compile again."
             )
         time.sleep(0.001)
 
 
-def _innermost(function: Any) -> Any:
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    return function
+_TRACE = ("/torch/fx/_symbolic_trace.py", "trace")
+_EXPORT = ("/torch/export/_trace.py", "_export")
 
 
-def _is_inside(code: CodeType) -> bool:
-    """Whether this thread runs that code."""
+def _is_inside(function: tuple[str, str]) -> bool:
+    """Whether this thread runs that function: end of its file, and name."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is code:
+        code = frame.f_code
+        if code.co_name == function[1] and code.co_filename.endswith(function[0]):
             return True
         frame = frame.f_back
     return False

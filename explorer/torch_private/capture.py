@@ -254,12 +254,14 @@ def _trace_soon(given: Any, recording: Recording, write_repeats: bool) -> RawCap
     """One trace, where layers that repeat are written again if that works."""
     if write_repeats:
         try:
-            return _trace(*given, write_repeats=True)
+            with alone():
+                return _trace(*given, write_repeats=True)
         except RepeatsFailedError as error:
             # It only saves time, so nobody has to do without it for long: the canary says more.
             logger.warning("repeated layers are traced one by one: %s", error)
             recording.forget()
-    return _trace(*given, write_repeats=False)
+    with alone():
+        return _trace(*given, write_repeats=False)
 
 
 def _trace(
@@ -276,11 +278,11 @@ def _trace(
     values: list[RawValueGuard] = []
     function, receiver = start_of(model, invariants)
     start = function if receiver is None else MethodType(function, receiver)
+    # Others trace into the same globals: a cell's functions are in those of its models.
     names_before = set(function.__globals__)
     calls, repeats = TracedCalls(), RepeatCounts()
     layers = receiver if write_repeats else None
     with (
-        alone(),
         quiet_dynamo(),
         torch.no_grad(),
         _clean_dynamo(size_oblivious),
