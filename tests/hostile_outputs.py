@@ -11,8 +11,8 @@ from typing import Any
 from explorer.artifacts.measured import Timings
 from explorer.bisect import Bisection
 from explorer.check import CheckResult, as_json
-from explorer.compilation import Compilation
 from explorer.comparison import Check, Outcome
+from explorer.compilation import Compilation
 from explorer.errors import ExplorerError
 from explorer.report import (
     account_text,

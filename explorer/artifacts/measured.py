@@ -257,4 +257,6 @@ class Timings:
         from explorer.report.wording import shown
 
         timed = sum(each.is_timed for each in self.timings)
-        return f"<Timings of {shown(self.name, 80)}: {timed} timed, {len(self.timings) - timed} not>"
+        return (
+            f"<Timings of {shown(self.name, 80)}: {timed} timed, {len(self.timings) - timed} not>"
+        )

@@ -15,7 +15,6 @@ from explorer.report.wording import (
     place_text,
     range_text,
     seconds_text,
-    shortened,
     shown,
 )
 

@@ -18,6 +18,7 @@ from torch import fx
 from explorer.artifacts import SourceLocation
 from explorer.artifacts.common import Expression
 from explorer.intermediate_tensors import STEP_INSIDE
+from explorer.torch_private.made_sources import forgotten_with_its_code
 
 TORCH_FOLDER = str(Path(torch.__file__).parent)
 OUR_FOLDER = str(Path(__file__).parents[1])
@@ -155,7 +156,7 @@ def module_of(graph: fx.Graph) -> fx.GraphModule:
     root = torch.nn.Module()
     for name, value in attributes_of(graph).items():
         setattr(root, name, value)
-    return fx.GraphModule(root, copied)
+    return forgotten_with_its_code(fx.GraphModule(root, copied))
 
 
 _OTHER_LINE_BREAKS = dict.fromkeys(map(ord, "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029\0"), " ")

@@ -143,7 +143,10 @@ def _sets_determinism(output_graph: Any) -> bool:
 @contextlib.contextmanager
 def _own_graph_modules(owner: int) -> Iterator[None]:
     """Dynamo does not look into code of graph modules that this thread makes meanwhile."""
-    original, skipped = graph_module._forward_from_src, convert_frame.fx_forward_from_src_skip_result
+    original, skipped = (
+        graph_module._forward_from_src,
+        convert_frame.fx_forward_from_src_skip_result,
+    )
 
     def forward_from_src(*args: Any, **kwargs: Any) -> Any:
         make = skipped if threading.get_ident() == owner else original

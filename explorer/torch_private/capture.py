@@ -328,6 +328,8 @@ def _trace(
         functions=traced_functions(calls, live, graph_module, guards.tree()),
         repeats=repeats,
     )
+    if shape_env is not None:
+        weakref.finalize(raw, _forget_fakes, shape_env)
     _clean_up_globals(raw, function.__globals__, names_before)
     return raw
 
@@ -344,6 +346,11 @@ def _clean_up_globals(raw: RawCapture, scope: dict[str, Any], names_before: set[
             del scope[name]
     needed = [name for name in added if name.startswith("__builtins_dict__")]
     weakref.finalize(raw, _forget, scope, needed)
+
+
+def _forget_fakes(shape_env: ShapeEnv) -> None:
+    """Torch's caches keep the environments of all traces; their fake tensors can go."""
+    shape_env.tracked_fakes = None
 
 
 def _forget(scope: dict[str, Any], names: list[str]) -> None:

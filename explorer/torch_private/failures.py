@@ -93,7 +93,9 @@ def constant_predicates(found: list[traceback.StackSummary]) -> Iterator[None]:
     """
     owner = threading.get_ident()
 
-    def warn(message: Any, category: Any = None, stacklevel: int = 1, *rest: Any, **more: Any) -> None:
+    def warn(
+        message: Any, category: Any = None, stacklevel: int = 1, *rest: Any, **more: Any
+    ) -> None:
         if str(message).startswith(CONSTANT_PREDICATE) and threading.get_ident() == owner:
             found.append(TracingContext.extract_stack())
         else:

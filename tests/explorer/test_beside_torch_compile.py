@@ -408,7 +408,9 @@ def test_a_capture_that_begins_in_a_symbolic_trace_leaves_it_alone() -> None:
     assert [node.op for node in traced.graph.nodes] == [
         *("placeholder", "call_module", "call_function", "output")
     ]
-    assert [node.target for node in ours.result().captured.graph.nodes if node.op == "call_module"] == []
+    assert [
+        node.target for node in ours.result().captured.graph.nodes if node.op == "call_module"
+    ] == []
     assert "torch/nn/modules" in nn.Module.__call__.__code__.co_filename
 
 
@@ -553,7 +555,11 @@ def test_settings_of_the_cell_are_those_when_it_asked() -> None:
     seen: list[Any] = []
 
     def look() -> None:
-        state = (torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_default_device())
+        state = (
+            torch.is_grad_enabled(),
+            torch.is_autocast_enabled("cpu"),
+            torch.get_default_device(),
+        )
         seen.append(state)
 
     def job() -> None:

@@ -92,7 +92,9 @@ def soak(step: Callable[[int], object], times: int, *, warm: int = 20) -> tuple[
 def assert_flat(before: Counts, after: Counts) -> None:
     """Nothing has grown."""
     for name, value in vars(before).items():
-        assert getattr(after, name) <= value, f"{name}: {value} before, {getattr(after, name)} after"
+        assert getattr(after, name) <= value, (
+            f"{name}: {value} before, {getattr(after, name)} after"
+        )
 
 
 @pytest.fixture

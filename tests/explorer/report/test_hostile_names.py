@@ -338,7 +338,7 @@ class Raising(torch.nn.Module):
 @ALL
 def test_the_text_of_an_exception_of_the_model_is_shown_as_text(payload: str) -> None:
     session = Session(Raising(payload), (torch.ones(8, 4),), name=payload)
-    with pytest.raises(Exception) as caught:  # noqa: PT011 (the model's own, or one of ours)
+    with pytest.raises(Exception) as caught:
         session.update(backend="eager")
     page = Page(failure(caught.value))
     assert_clean(page.text)
@@ -377,7 +377,10 @@ def test_what_somebody_types_is_looked_up_and_never_run(
 
 @FEW
 def test_the_command_line_says_names_in_clean_text(
-    payload: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    payload: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     module = types.ModuleType("hostile_module")
     module.make = lambda: hostile_target(  # type: ignore[attr-defined]
