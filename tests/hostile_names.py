@@ -19,8 +19,10 @@ from explorer import CompileTarget
 from explorer.report.wording import clean
 
 FIRED = "fire()"
-"""What a payload runs when it runs; a page that is tested counts the calls. No dot is in it, so that
-it can be the name of a module."""
+"""What a payload runs when it runs; a page that is tested counts the calls.
+
+No dot is in it, so that it can be the name of a module.
+"""
 
 LONG = 1_000_000
 """Characters of the longest name."""

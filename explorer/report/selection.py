@@ -119,8 +119,8 @@ class Links:
             return replace(found, text=shown(found.text))
         except (KeyError, IndexError, TypeError, ValueError):
             raise ConfigError(
-                f"There is no {shown(kind, 40)} {shown(key, 100)} in this compilation: select one that its "
-                "views show."
+                f"There is no {shown(kind, 40)} {shown(key, 100)} in this compilation: "
+                "select one that its views show."
             ) from None
 
     # ---------------------------------------------------------------------------------- the indices

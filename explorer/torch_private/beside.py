@@ -1,4 +1,4 @@
-"""What torch changes for the whole process while it traces or compiles, kept to the thread that does.
+"""What torch changes for the whole process while it traces or compiles, kept to one thread.
 
 A notebook's cell runs while a panel compiles in another thread. Settings of torch are per thread
 since torch 2.13; what follows is not, and is seen by the other threads as little as torch allows:
@@ -61,7 +61,7 @@ MOST_TRACES = 3
 
 
 class StateChangedError(Exception):
-    """Another thread changed a setting of the process, such as the default dtype, during a trace."""
+    """Another thread changed a setting of the process during a trace."""
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def quiet_dynamo() -> Iterator[None]:
 
 
 def _traced(trace: Callable[..., Any], owner: int, args: Any, kwargs: Any) -> Any:
-    """What torch's ``preserve_global_state`` does, but for settings that other threads may change."""
+    """What torch's ``preserve_global_state`` does, without what other threads may change."""
     grad = torch.is_grad_enabled()
     deterministic = (
         torch.are_deterministic_algorithms_enabled(),
@@ -175,7 +175,7 @@ def _waiting_trace(owner: int) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def _waiting_exports(owner: int) -> Iterator[None]:
-    """``torch.export`` of the others waits: it sets flags for the process that our trace would read."""
+    """``torch.export`` of the others waits: our trace would read the flags that it sets."""
     module = sys.modules.get("torch.export._trace")
     if module is None:
         yield

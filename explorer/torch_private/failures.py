@@ -93,13 +93,11 @@ def constant_predicates(found: list[traceback.StackSummary]) -> Iterator[None]:
     """
     owner = threading.get_ident()
 
-    def warn(
-        message: Any, category: Any = None, stacklevel: int = 1, *rest: Any, **more: Any
-    ) -> None:
+    def warn(message: Any, category: Any = None, stacklevel: int = 1, **more: Any) -> None:
         if str(message).startswith(CONSTANT_PREDICATE) and threading.get_ident() == owner:
             found.append(TracingContext.extract_stack())
         else:
-            warnings.warn(message, category, stacklevel + 1, *rest, **more)
+            warnings.warn(message, category, stacklevel + 1, **more)
 
     module = SimpleNamespace(**{**vars(warnings), "warn": warn})
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Exported pages with every hostile name in them, in a real browser: nothing runs, nothing is loaded.
+"""Exported pages with every hostile name in them, in a real browser: nothing runs or is loaded.
 
 Each page is opened as it is, and again without its content policy, which must not be what saves it.
 """

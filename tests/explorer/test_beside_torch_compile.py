@@ -176,7 +176,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-# -------------------------------------------------------------- what the cell sees while we capture
+# ------------------------------------------------------------ what the cell sees while we capture
 
 
 def test_a_cell_sees_its_own_settings_while_we_capture(request: pytest.FixtureRequest) -> None:
@@ -271,7 +271,7 @@ def test_a_log_of_another_thread_is_not_silenced(
     assert "of the cell" in caplog.text
 
 
-# ------------------------------------------------------------ torch.compile in the cell, meanwhile
+# ---------------------------------------------------------- torch.compile in the cell, meanwhile
 
 
 @pytest.mark.parametrize("dynamic", [None, True, False])
@@ -365,7 +365,7 @@ def test_a_backend_of_the_cell_may_compile_with_us_meanwhile(captured: Running) 
     assert torch.equal(cell.result(), torch.full((3,), 2.0))
 
 
-# ------------------------------------------------------------------------- torch.fx in the cell
+# ----------------------------------------------------------------------- torch.fx in the cell
 
 
 class Leaf(nn.Module):
@@ -465,7 +465,7 @@ def test_an_export_that_begins_in_a_capture_is_right(captured: Running) -> None:
     torch.testing.assert_close(cell.result(), outer(x))
 
 
-# --------------------------------------------------------------- AOTAutograd in the other thread
+# ------------------------------------------------------------- AOTAutograd in the other thread
 
 
 @pytest.fixture
@@ -546,7 +546,7 @@ def test_everything_is_as_it_was_afterwards() -> None:
     assert [getattr(*place) for place in places] == before
 
 
-# ------------------------------------------------------------------ settings of the submitting thread
+# ---------------------------------------------------------------- settings of the submitting thread
 
 
 def test_settings_of_the_cell_are_those_when_it_asked() -> None:

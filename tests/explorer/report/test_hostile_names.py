@@ -85,7 +85,7 @@ def assert_said(payload: str, text: str) -> None:
     assert words(clean(payload)) in words(text)
 
 
-# ------------------------------------------------------------------------------------------ payloads
+# ----------------------------------------------------------------------------------------- payloads
 
 
 def test_payloads_are_many_and_different() -> None:
@@ -99,7 +99,7 @@ def test_a_module_with_the_name_is_in_the_model(payload: str) -> None:
     assert attribute_name(payload) in dict(model.named_children())
 
 
-# ---------------------------------------------------------------------------------------------- HTML
+# --------------------------------------------------------------------------------------------- HTML
 
 
 @KINDS
@@ -164,7 +164,7 @@ def test_a_module_with_a_name_of_a_million_characters_is_cut_off() -> None:
     assert all(len(each["title"]) < 1_000 for each in outputs.data(compilation)["strip"])
 
 
-# -------------------------------------------------------------------------------------- SVG and DOT
+# ------------------------------------------------------------------------------------- SVG and DOT
 
 
 @ALL
@@ -195,7 +195,7 @@ def test_drawings_of_all_names_are_harmless(whole: Compilation) -> None:
         Page(picture.svg)
 
 
-# ------------------------------------------------------------------------------------ text and code
+# ----------------------------------------------------------------------------------- text and code
 
 
 @KINDS
@@ -226,7 +226,7 @@ def test_text_about_all_names_is_clean(whole: Compilation) -> None:
         assert_clean(made)
 
 
-# ---------------------------------------------------------------------------------------------- data
+# --------------------------------------------------------------------------------------------- data
 
 
 @KINDS
@@ -256,7 +256,7 @@ def test_pointing_at_what_is_not_there_says_so_in_clean_words(
         assert_clean(str(caught.value))
 
 
-# -------------------------------------------------------------------------------- checks and timings
+# ------------------------------------------------------------------------------- checks and timings
 
 
 @FEW
@@ -289,7 +289,7 @@ def test_a_bisection_shows_a_name_as_text(payload: str) -> None:
     assert outputs.round_trip(made["data"]) == made["data"]
 
 
-# --------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 @KINDS
@@ -323,7 +323,7 @@ def test_the_dump_of_a_hostile_model_runs_and_does_nothing_else(
         exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), scope)
 
 
-# ------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------ errors
 
 
 class Raising(torch.nn.Module):
@@ -372,7 +372,7 @@ def test_what_somebody_types_is_looked_up_and_never_run(
     assert list(tmp_path.iterdir()) == []
 
 
-# ------------------------------------------------------------------------------------- command line
+# ------------------------------------------------------------------------------------ command line
 
 
 @FEW
