@@ -19,9 +19,10 @@ seed (comparisons, audits, autotuning on a GPU) a cell that draws random numbers
 draws from that seed.
 
 Private names used (torch 2.13.0): of ``torch._dynamo.convert_frame`` ``compile_lock``,
-``trace_frame`` with ``_torchdynamo_orig_backend``, ``maybe_disable_inference_mode``,
-``maybe_disable_inference_mode_for_fake_prop``, ``fx_forward_from_src_skip_result`` and
-``reset_user_object_tracking``; ``torch._C._PreserveDispatchKeyGuard`` and ``GlobalStateGuard``;
+``trace_frame`` with ``_torchdynamo_orig_backend`` and ``fx_forward_from_src_skip_result``;
+``maybe_disable_inference_mode`` and ``maybe_disable_inference_mode_for_fake_prop`` of
+``torch._dynamo.utils``; ``torch._dynamo.graph_bytecode_inputs.reset_user_object_tracking``;
+``torch._C._PreserveDispatchKeyGuard`` and ``GlobalStateGuard``;
 ``torch.fx.graph_module._forward_from_src``; of ``torch.fx._symbolic_trace`` ``CURRENT_PATCHER``,
 ``_new_patcher`` and ``_is_fx_tracing_flag``; ``torch.export._trace._compiling_state_context`` and
 ``torch.compiler._is_exporting_flag``.
@@ -41,6 +42,8 @@ from unittest.mock import patch
 
 import torch
 import torch._dynamo.convert_frame as convert_frame
+import torch._dynamo.graph_bytecode_inputs as graph_bytecode_inputs
+import torch._dynamo.utils as dynamo_utils
 import torch.fx._symbolic_trace as symbolic_trace
 import torch.fx.graph_module as graph_module
 from torch._C._dynamo.guards import GlobalStateGuard
@@ -109,12 +112,12 @@ def _traced(trace: Callable[..., Any], owner: int, args: Any, kwargs: Any) -> An
     )
     with (
         torch._C._PreserveDispatchKeyGuard(),
-        convert_frame.maybe_disable_inference_mode(),
-        convert_frame.maybe_disable_inference_mode_for_fake_prop(),
+        dynamo_utils.maybe_disable_inference_mode(),
+        dynamo_utils.maybe_disable_inference_mode_for_fake_prop(),
         _own_graph_modules(owner),
     ):
         inference = torch.is_inference_mode_enabled()
-        convert_frame.reset_user_object_tracking()
+        graph_bytecode_inputs.reset_user_object_tracking()
         state = GlobalStateGuard()
         graph: Any = None
         try:
@@ -245,7 +248,7 @@ def _own_flag(owner: int) -> Callable[[], Any]:
         with original() as patcher:
             if symbolic_trace._is_fx_tracing_flag is True and threading.get_ident() == owner:
                 # The tracer takes it back at its end.
-                symbolic_trace._is_fx_tracing_flag = _OnlyIn(owner)  # type: ignore[assignment]
+                symbolic_trace._is_fx_tracing_flag = _OnlyIn(owner)
             yield patcher
 
     return new_patcher

@@ -239,6 +239,7 @@ def trace(
     """
     recording = Recording() if recording is None else recording
     given = (model, args, kwargs, size_oblivious, recording, tuple(checked), invariants)
+    changed: StateChangedError | None = None
     for _ in range(MOST_TRACES):
         try:
             return _trace_soon(given, recording, write_repeats)

@@ -84,12 +84,12 @@ def in_the_middle_of_a_capture(gate: Gate) -> Iterator[None]:
         gate()
         return original(self, *args, **kwargs)
 
-    OutputGraph.create_proxy = create_proxy  # type: ignore[method-assign]
+    OutputGraph.create_proxy = create_proxy
     try:
         yield
     finally:
         gate.opened.set()
-        OutputGraph.create_proxy = original  # type: ignore[method-assign]
+        OutputGraph.create_proxy = original
 
 
 class Backend:
@@ -245,12 +245,12 @@ def test_a_capture_gives_up_when_settings_change_each_time() -> None:
 
     odd = nn.Sequential(nn.ReLU())
     made = explorer.Session(odd, (torch.ones(8, 4),), dynamic_arg_dims={"input": 0})
-    OutputGraph.create_proxy = create_proxy  # type: ignore[method-assign]
+    OutputGraph.create_proxy = create_proxy
     try:
         with pytest.raises(CaptureError, match="changed settings of the process"):
             made.update(backend="eager")
     finally:
-        OutputGraph.create_proxy = original  # type: ignore[method-assign]
+        OutputGraph.create_proxy = original
         torch.set_default_dtype(prior)
 
 

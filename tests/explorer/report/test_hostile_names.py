@@ -33,6 +33,7 @@ from tests.hostile_names import (
     LONG_PAYLOADS,
     PAYLOADS,
     attribute_name,
+    hostile_model,
     hostile_target,
     words,
 )
@@ -95,7 +96,7 @@ def test_payloads_are_many_and_different() -> None:
 
 @ALL
 def test_a_module_with_the_name_is_in_the_model(payload: str) -> None:
-    model = hostile_target([payload]).model
+    model = hostile_model([payload], comment="c", file="f")
     assert attribute_name(payload) in dict(model.named_children())
 
 
