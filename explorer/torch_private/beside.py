@@ -16,7 +16,8 @@ of frames in log lines) count our traces too, though not as recompiles of the ce
 module that a cell calls while AOTAutograd traces goes through a wrapper of torch's, which costs
 time; the default generator belongs to the process, so where code of a model runs eagerly under a
 seed (comparisons, audits, autotuning on a GPU) a cell that draws random numbers at that very moment
-draws from that seed.
+draws from that seed. Python's collector of garbage is off for the whole process while a model is
+captured and cut, and on again afterwards where it was on before.
 
 Private names used (torch 2.13.0): of ``torch._dynamo.convert_frame`` ``compile_lock``,
 ``trace_frame`` with ``_torchdynamo_orig_backend`` and ``fx_forward_from_src_skip_result``;
@@ -146,10 +147,7 @@ def _sets_determinism(output_graph: Any) -> bool:
 
 @contextlib.contextmanager
 def _own_graph_modules(owner: int) -> Iterator[None]:
-    """Graph modules that this thread makes meanwhile: Dynamo does not look into their code.
-
-    A trace makes several, of which it hands out one; the text of each goes with its code.
-    """
+    """Dynamo does not look into code of graph modules that this thread makes meanwhile."""
     original, skipped = (
         graph_module._forward_from_src,
         convert_frame.fx_forward_from_src_skip_result,
