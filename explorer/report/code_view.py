@@ -32,10 +32,10 @@ def code_view(compilation: Compilation) -> dict[str, Any]:
     """The user's files that the graph came from, with what happened at each line.
 
     Returns:
-        ``rows`` of all files, ``files`` (``file path row problem`` each, ``row`` is where it
-        begins), ``problem`` (a sentence where there is nothing to show), ``note``, ``pieces`` and
-        ``artifacts`` to choose from in the other panes (``index label pieces`` each), and in which
-        piece and artifact those begin.
+        ``rows`` of all files, ``files`` (``file path row`` each, ``row`` is where it begins),
+        ``problem`` (a sentence where there is nothing to show), ``note``, ``pieces`` (``index
+        label colour`` each) and ``artifacts`` (as of ``artifact_groups``) to choose from in the
+        other panes, and ``first_piece`` and ``first_artifact``, in which those begin.
     """
     marks = Marks(compilation)
     files = {file: source_file(file, marks.texts[file]) for file in marks.texts}
