@@ -255,7 +255,7 @@ class Compilation:
         return html.fragment(self)
 
     def __repr__(self) -> str:
-        from explorer.report.wording import shown
+        from explorer.report.wording import label_of
 
-        name, split = shown(self.name, 80), self.split.summary()
+        name, split = label_of(self.name, 80), self.split.summary()
         return f"<Compilation {name}: {split}, {self.compiled.summary()}>"

@@ -129,10 +129,23 @@ class StoreScreen(BlockScreen):
     def opened(self, compilation: Compilation, found: Findings) -> None:
         """Asks the store; that compiles nothing."""
         session = self.viewer.session
-        if session is None or found.answers is not None or not compilation.config.store.enabled:
-            return
-        if session.history and session.history[-1] is not compilation:
-            return
+        is_latest = session is not None and session.history[-1:] == (compilation,)
+        if is_latest and found.answers is None and compilation.config.store.enabled:
+            self.ask(compilation, found)
+
+    def on_intent(self, name: str, details: Mapping[str, Any]) -> None:
+        """Asks the store again."""
+        compilation = self.viewer.compilation
+        if name == store_view.ASK and compilation is not None:
+            self.ask(compilation, self.viewer.findings[compilation])
+
+    def ask(self, compilation: Compilation, found: Findings) -> None:
+        """Asks the store what it has for each artifact.
+
+        Raises:
+            ConfigError: the compilation is not the latest of its session.
+        """
+        session = self.viewer.running_session()
 
         def look(_look: Look) -> None:
             found.answers = session.stored()

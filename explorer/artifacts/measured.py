@@ -254,9 +254,10 @@ class Timings:
         return timings_text.fragment(self)
 
     def __repr__(self) -> str:
-        from explorer.report.wording import shown
+        from explorer.report.wording import label_of
 
         timed = sum(each.is_timed for each in self.timings)
         return (
-            f"<Timings of {shown(self.name, 80)}: {timed} timed, {len(self.timings) - timed} not>"
+            f"<Timings of {label_of(self.name, 80)}: {timed} timed, "
+            f"{len(self.timings) - timed} not>"
         )

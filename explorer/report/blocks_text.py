@@ -16,7 +16,7 @@ MARKS = {"good": "✓", "bad": "✗", "same": "=", "changed": "≠"}
 LINE_MARKS = {"same": " ", "changed": "≠", "left": "−", "right": "+"}
 """Signs before lines side by side."""
 
-NOTICES = {"info": "ⓘ", "good": "✓", "warning": "⚠", "error": "✗"}
+NOTICES = {"info": "i", "good": "✓", "warning": "⚠", "error": "✗"}
 """Signs before a notice."""
 
 _BAR_WIDTH = 24

@@ -105,6 +105,8 @@ def _summary(compilation: Compilation) -> str:
             f"Dedupe is switched off: each of the {counted(compiled, 'compiled piece')} is "
             "compiled on its own."
         )
+    if compiled <= 1:
+        return f"There is {counted(compiled, 'compiled piece')}, so nothing can be equal."
     if groups == compiled:
         return f"No two of the {counted(compiled, 'compiled piece')} are equal."
     return (

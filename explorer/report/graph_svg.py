@@ -15,7 +15,7 @@ from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
-from explorer.report.wording import counted, listed, shown
+from explorer.report.wording import counted, label_of, listed
 
 MOST_NODES = 300
 """A graph of more nodes is not drawn."""
@@ -90,7 +90,7 @@ def _pieces_text(view: Mapping[str, Any]) -> str:
         times = listed([f"{each['count']} times" for each in view["folds"]], 4)
         text += f", drawn as {len(pieces)}: what repeats ({times}) is drawn once"
     cut = listed([each["value"] for each in view["cut"]], 6)
-    return shown(text + (f". Read by many, so without an edge: {cut}." if cut else "."))
+    return label_of(text + (f". Read by many, so without an edge: {cut}." if cut else "."))
 
 
 def _picture(
@@ -167,7 +167,7 @@ def _label(lines: Sequence[str]) -> str:
     """Lines of a label: each is drawn as written, whatever it holds."""
     import graphviz
 
-    texts = [shown(line, _LONGEST_LINE).replace("&", "&amp;") for line in lines]
+    texts = [label_of(line, _LONGEST_LINE).replace("&", "&amp;") for line in lines]
     # dot reads entities, backslashes and <...>; a joined string is a plain one: mark it at last.
     return graphviz.nohtml("\\n".join(map(graphviz.escape, texts)))
 
@@ -222,7 +222,7 @@ def run_dot(source: str, timeout: float = TIMEOUT_SECONDS) -> tuple[str | None, 
         return None, f"The layout of the graph took longer than {timeout:g} s and was given up."
     except (subprocess.CalledProcessError, OSError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        return None, f"dot failed: {shown(said[0] if said else error, 200)}."
+        return None, f"dot failed: {label_of(said[0] if said else error, 200)}."
     return done.stdout, ""
 
 

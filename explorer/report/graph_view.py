@@ -16,7 +16,7 @@ from explorer.artifacts import Piece, PieceKind
 from explorer.report.body_view import body_view
 from explorer.report.folding import SPLITTING_MARK, fold
 from explorer.report.graph_parts import MOST_READERS, Edges, Naming, is_size, short_name
-from explorer.report.wording import counted, listed, shortened, shown
+from explorer.report.wording import counted, label_of, listed, shortened
 from explorer.stages import effects
 from explorer.stages.graphs import example_value, placeholders
 
@@ -38,7 +38,7 @@ def graph_view(compilation: Compilation) -> dict[str, Any]:
     """
     naming = Naming(compilation)
     return {
-        "name": shown(compilation.name),
+        "name": label_of(compilation.name),
         "pieces": _with_clean_lines(_PiecesGraph(compilation, naming).view()),
         "bodies": {
             unique.unique_id: _with_clean_lines(body_view(unique.representative, naming))
@@ -49,7 +49,7 @@ def graph_view(compilation: Compilation) -> dict[str, Any]:
 
 def _with_clean_lines(view: dict[str, Any]) -> dict[str, Any]:
     for node in view["nodes"]:
-        node["lines"] = [shown(line, _LONGEST_LINE) for line in node["lines"]]
+        node["lines"] = [label_of(line, _LONGEST_LINE) for line in node["lines"]]
     return view
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from explorer.artifacts import CapturedGraph, GuardRecord, InputKind
-from explorer.report.wording import counted, shown
+from explorer.report.wording import counted, label_of
 
 _LONGEST_LINE = 20_000
 """Characters; a condition of a real model is far shorter."""
@@ -36,7 +36,7 @@ def guards_text(captured: CapturedGraph, added: Iterable[GuardRecord]) -> str:
     ]
     lines = [f"{counted(len(captured.inputs), 'input')}, {weights} of them given by no argument"]
     for title, texts in sections:
-        below = [f"    {shown(text, _LONGEST_LINE)}" for text in texts]
+        below = [f"    {label_of(text, _LONGEST_LINE)}" for text in texts]
         lines += ["", f"{title}:", *(below or ["    none"])]
     return "\n".join(lines) + "\n"
 

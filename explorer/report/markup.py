@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.report.wording import LONGEST_TEXT, clean, shortened, shown
+from explorer.report.wording import LONGEST_TEXT, clean, label_of, shortened
 
 LETTERED_COLOURS = 8
 """Colours repeat after this many; the letter tells pieces apart."""
@@ -15,7 +15,7 @@ LETTERED_COLOURS = 8
 
 def escaped(text: object) -> str:
     """Text for an element or a quoted attribute: escaped, without control characters, cut off."""
-    return html.escape(shown(text), quote=True)
+    return html.escape(label_of(text), quote=True)
 
 
 def escaped_code(text: str) -> str:

@@ -15,7 +15,7 @@ from torch import fx
 
 from explorer.artifacts import Piece, PieceKind, SourceLocation
 from explorer.errors import ConfigError
-from explorer.report.wording import counted, listed, range_text, short_path, shown
+from explorer.report.wording import counted, label_of, listed, range_text, short_path
 from explorer.stages.graphs import user_location
 
 if TYPE_CHECKING:
@@ -116,10 +116,10 @@ class Links:
         """
         try:
             found = self._finders[kind](key)
-            return replace(found, text=shown(found.text))
+            return replace(found, text=label_of(found.text))
         except (KeyError, IndexError, TypeError, ValueError):
             raise ConfigError(
-                f"There is no {shown(kind, 40)} {shown(key, 100)} in this compilation: "
+                f"There is no {label_of(kind, 40)} {label_of(key, 100)} in this compilation: "
                 "select one that its views show."
             ) from None
 

@@ -11,11 +11,11 @@ from explorer.report.folding import SPLITTING_MARK
 from explorer.report.wording import (
     bytes_text,
     counted,
+    label_of,
     listed,
     place_text,
     range_text,
     seconds_text,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def summary(compilation: Compilation) -> str:
     lines += _labelled("guards", _guard_lines(compilation))
     lines += _labelled("notes", _limited(views.note_list(compilation), _MOST_NOTES, "note"))
     lines += _labelled("time", _timing_lines(compilation))
-    fitting = [shown(line, WIDTH).rstrip() for line in lines]
+    fitting = [label_of(line, WIDTH).rstrip() for line in lines]
     return "\n".join(fitting[:HEIGHT])
 
 
 def _title(compilation: Compilation) -> str:
     facts = views.facts(compilation)
-    name = shown(compilation.name, 40)
+    name = label_of(compilation.name, 40)
     where = f"torch {facts['torch']} · {facts['device']}"
     return f"{name}: {facts['pieces']} · backend {facts['backend']} · {where}"
 
@@ -221,4 +221,4 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.3g}" if isinstance(value, float) else shown(value, _LONGEST_CELL)
+    return f"{value:.3g}" if isinstance(value, float) else label_of(value, _LONGEST_CELL)

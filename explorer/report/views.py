@@ -30,12 +30,12 @@ from explorer.report.graph_view import graph_view
 from explorer.report.source_text import generated_codes, piece_source
 from explorer.report.wording import (
     counted,
+    label_of,
     lines_text,
     listed,
     place_text,
     range_text,
     short_path,
-    shown,
     with_short_paths,
 )
 from explorer.size_range import interval_text
@@ -177,7 +177,7 @@ def modules_text(piece: Piece) -> str:
     """The modules that a piece spans: ``layers.0.mlp … layers.1.attention``."""
     if not piece.modules:
         return ""
-    first, last = (shown(each, 400) for each in (piece.modules[0], piece.modules[-1]))
+    first, last = (label_of(each, 400) for each in (piece.modules[0], piece.modules[-1]))
     return first if first == last else f"{first} … {last}"
 
 

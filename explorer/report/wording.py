@@ -46,18 +46,12 @@ LONGEST_TEXT = 2_000
 """Characters of one text that a report shows: a name may have a million."""
 
 
-def shown(text: object, width: int = LONGEST_TEXT) -> str:
-    """``clean`` text of at most ``width`` characters."""
-    # What is far behind the end need not be cleaned; all that is left out there is left out here.
-    return shortened(clean(shortened(str(text), 4 * width)), width)
-
-
 def shortened(text: str, width: int) -> str:
     """The text in at most ``width`` characters, with an ellipsis when it was longer."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
-def label_of(text: object, width: int) -> str:
+def label_of(text: object, width: int = LONGEST_TEXT) -> str:
     """Clean text of at most ``width`` characters; a very long one is not read to its end."""
     whole = str(text)
     read = whole[: 4 * width]

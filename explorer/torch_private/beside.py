@@ -147,7 +147,10 @@ def _sets_determinism(output_graph: Any) -> bool:
 
 @contextlib.contextmanager
 def _own_graph_modules(owner: int) -> Iterator[None]:
-    """Dynamo does not look into code of graph modules that this thread makes meanwhile."""
+    """Graph modules that this thread makes meanwhile: Dynamo does not look into their code.
+
+    A trace makes several, of which it hands out one; the text of each goes with its code.
+    """
     original, skipped = (
         graph_module._forward_from_src,
         convert_frame.fx_forward_from_src_skip_result,

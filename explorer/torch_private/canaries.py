@@ -17,6 +17,7 @@ import torch
 from torch import fx
 
 from explorer.artifacts.common import Expression
+from explorer.torch_private.beside_canaries import BESIDE_CANARIES
 from explorer.torch_private.repeat_canaries import REPEAT_CANARIES
 from explorer.torch_private.store_canaries import STORE_CANARIES
 
@@ -713,6 +714,7 @@ CANARIES: tuple[Canary, ...] = (
     ("CustomInferenceAwareGraphPass", _inference_aware_pass),
     ("torch._logging._internal and CompileContext", _structured_log),
     *STORE_CANARIES,
+    *BESIDE_CANARIES,
     *REPEAT_CANARIES,
 )
 """What is checked, and the check: it returns nothing, or raises."""

@@ -44,7 +44,6 @@ from explorer.invariants import with_invariants
 from explorer.store.places import Live, arguments_of
 from explorer.torch_private.beside import MOST_TRACES, StateChangedError, alone, quiet_dynamo
 from explorer.torch_private.failures import constant_predicates
-from explorer.torch_private.made_sources import forgotten_with_its_code
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
 from explorer.torch_private.repeats import RepeatCounts, RepeatsFailedError, writing_repeats
 from explorer.torch_private.state_guards import StateGuards, state_guards
@@ -305,8 +304,6 @@ def _trace(
         )
     backend_input = output.backend_input
     graph_module = None if backend_input is None else backend_input.graph_module
-    if graph_module is not None:
-        forgotten_with_its_code(graph_module)
     # A model that runs no tensor operation may still have tested sizes.
     shape_env = recording.shape_env
     if backend_input is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.lab import OpenPage
+from tests.hostile_names import FIRED
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -53,6 +54,31 @@ from sample_models import toy_llama""" + OPEN.format(
     sample="toy_llama.sample(layers=2)", backend="Slow()"
 )
 PATIENCE_MILLISECONDS = 30_000
+HOSTILE = """
+from tests.hostile_names import hostile_target
+from widgets import explore
+
+target = hostile_target()
+panel = explore(
+    target.model,
+    target.example_inputs,
+    dynamic_arg_dims=target.dynamic_arg_dims,
+    config=target.compilation_config().replace(backend="eager", max_size=64),
+    name=target.name,
+)
+panel
+"""
+WATCH = f"""() => {{
+    window.fired = [];
+    window.{FIRED.removesuffix("()")} = () => window.fired.push("a handler");
+    window.alert = () => window.fired.push("alert");
+}}"""
+TOUCH_ALL = """() => {
+    for (const each of document.querySelectorAll(".piecewise-panel details")) each.open = true;
+    for (const each of document.querySelectorAll(".piecewise-panel *"))
+        for (const kind of ["mouseover", "pointerenter", "animationstart"])
+            each.dispatchEvent(new Event(kind, {bubbles: true}));
+}"""
 TABS = ("Graph", "Source", "Guards", "Dedupe", "Ranges", "Replay", "Store", "Diff")
 
 
@@ -304,6 +330,30 @@ show(model.compilation)
     seen.page.get_by_role("button", name="Try", exact=True).click()
     seen.expect(seen.alert()).to_contain_text("can only be looked at")
     seen.assert_in_order()
+
+
+def test_hostile_names_do_nothing_in_any_view(open_panel: Callable[..., Seen]) -> None:
+    seen = open_panel(HOSTILE, "panel.wait(120)")
+    page = seen.page
+    page.evaluate(WATCH)
+    seen.expect(page.locator(".pwx-strip .cell").first).to_be_visible()
+    page.get_by_role("combobox", name="Add a splitting op", exact=True).focus()
+    for name in TABS:
+        seen.tab(name)
+        page.wait_for_timeout(500)
+        for piece in (0, 1):
+            page.locator(".pwx-strip .cell").nth(piece).click()
+        page.evaluate(TOUCH_ALL)
+    seen.tab("Graph")
+    page.get_by_label("Find nodes").fill("onerror")
+    page.get_by_label("Find nodes").press("Enter")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.fired") == []
+    assert (
+        page.locator(".piecewise-panel :is(img, script, iframe, object, embed, link)").count() == 0
+    )
+    assert page.locator(".piecewise-panel a[href^='javascript']").count() == 0
+    seen.opened.assert_clean()
 
 
 def test_a_closed_panel_leaves_the_page(open_panel: Callable[..., Seen]) -> None:

@@ -132,9 +132,8 @@ def test_other_splitting_ops_again_and_again_leave_nothing_behind(
         in_background(session, splitting_ops=SPLITS[number % len(SPLITS)])
 
     before, after = soak(step, 100)
-    assert len(session.history) == HISTORY
     assert_flat(before, after)
-    assert after.compilations == HISTORY
+    assert len(session.history) == HISTORY
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from explorer.errors import ConfigError, ExplorerError
 from explorer.guards.diagnosis import Wishes
 from explorer.report import graph_svg, html, markup
 from explorer.report.selection import Links
-from explorer.report.wording import LONGEST_TEXT, clean, shown
+from explorer.report.wording import LONGEST_TEXT, clean, label_of
 from explorer.session import Session, session_of
 from tests import hostile_outputs as outputs
 from tests.hostile_names import (
@@ -184,7 +184,7 @@ def test_graphviz_reads_a_label_as_it_is_written(payload: str) -> None:
     picture = graph_svg.pieces_picture(view)
     assert picture.svg is not None, picture.text
     drawn = read_svg(picture.svg)
-    assert words(shown(payload, 60)) in words(drawn)
+    assert words(label_of(payload, 60)) in words(drawn)
 
 
 def test_drawings_of_all_names_are_harmless(whole: Compilation) -> None:
@@ -204,7 +204,7 @@ def test_terminal_text_has_no_control_characters(payload: str) -> None:
     compilation = compiled(payload)
     for made in outputs.lines(compilation).values():
         assert_clean(made)
-    assert_said(shown(payload, 40).rstrip("…"), outputs.lines(compilation)["summary"])
+    assert_said(label_of(payload, 40).rstrip("…"), outputs.lines(compilation)["summary"])
     for line in outputs.lines(compilation)["summary"].splitlines():
         assert len(line) <= 110
 
