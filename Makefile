@@ -8,7 +8,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
 
-BENCHMARKS ?= stitch_overhead record_overhead end_to_end live_edit guard_audit guard_recorder compile_time warm_start
+BENCHMARKS ?= stitch_overhead record_overhead end_to_end live_edit guard_audit guard_recorder compile_time warm_start panel_on_screen
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -21,7 +21,7 @@ help:
 	@echo "make demo          compile the toy llama and write report.html"
 	@echo "make test          the tests that need neither a GPU nor a browser nor much time"
 	@echo "make test-full     these and the slow ones"
-	@echo "make test-browser  the tests in a headless browser"
+	@echo "make test-browser  the tests in a headless browser; pictures in build/screenshots/"
 	@echo "make notebooks     run every notebook"
 	@echo "make bench         run every benchmark; fails when one missed a target"
 	@echo "make lab           open JupyterLab on notebooks/"
@@ -50,7 +50,7 @@ test-full: setup
 
 # pytest ends with 5 when it finds no test.
 test-browser: setup
-	$(PYTEST) -m browser $(ARGS) || { [ $$? -eq 5 ] && echo "There are no browser tests."; }
+	SCREENSHOTS=$${SCREENSHOTS:-build/screenshots} $(PYTEST) -m browser -n $(WORKERS) --dist loadfile $(ARGS) || { [ $$? -eq 5 ] && echo "There are no browser tests."; }
 
 # --nbmake-timeout is seconds per cell, --timeout seconds per notebook.
 notebooks: setup

@@ -176,7 +176,7 @@ def test_cancel_leaves_the_last_good_state(open_panel: Callable[..., Seen]) -> N
     seen.add_op("F.silu")
     seen.pieces(9)
     seen.press_recompile()
-    seen.expect(seen.page.get_by_role("progressbar")).to_be_visible()
+    seen.expect(seen.page.get_by_role("progressbar", name="Compile")).to_be_visible()
     seen.expect(seen.page.locator(".pwx-job")).to_contain_text("piece")
     seen.page.get_by_role("button", name="Cancel", exact=True).click()
     (folder / "go_on").touch()

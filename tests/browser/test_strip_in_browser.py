@@ -189,7 +189,7 @@ def test_a_mark_is_a_sign_and_a_text(stage: Show, toy: Compilation, dark: bool) 
     sign = marked.evaluate("(each) => getComputedStyle(each, '::after').content")
     assert sign == '"▲"'
     page.get_by_role("button", name="guards: 1 line, 1 of 8192 sizes wrong").click()
-    assert shown.sent == [{"intent": "open", "view": "guards"}]
+    assert shown.sent == [{"intent": "open", "tab": "Guards"}]
     shown.set("marks", {})
     assert marked.count() == 0
 
