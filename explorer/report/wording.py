@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -107,17 +108,23 @@ def range_text(size_range: SizeRange | None) -> str:
 
 
 def short_path(file: str) -> str:
-    """A path as a reader knows it: below the working directory or an installed package."""
+    """A path as a reader knows it: below the working directory, or where Python finds modules."""
     if re.search(r"[/\\]ipykernel_\d+[/\\]", file):
         return "notebook cell"
     for folder in ("/site-packages/", "/dist-packages/"):
         if folder in file:
             return file.rpartition(folder)[2]
     path = Path(file)
-    for base, prefix in ((Path.cwd(), ""), (_home(), "~/")):
+    for base, prefix in ((Path.cwd(), ""), (_import_root(file), ""), (_home(), "~/")):
         if base is not None and path.is_relative_to(base):
             return prefix + path.relative_to(base).as_posix()
     return file
+
+
+def _import_root(file: str) -> Path | None:
+    """The deepest folder of ``sys.path`` that a file lies below."""
+    roots = [each for each in sys.path if each and file.startswith(each.rstrip("/") + "/")]
+    return Path(max(roots, key=len)) if roots else None
 
 
 def _home() -> Path | None:

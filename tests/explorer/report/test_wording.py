@@ -1,5 +1,6 @@
 """Numbers with units, clean text, short places."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,13 @@ def test_places() -> None:
 def test_paths_inside_a_sentence_are_shortened() -> None:
     text = f"fixed at {Path.cwd()}/models/mine.py:3: x, and ({Path.cwd()}/other.py:4)"
     assert with_short_paths(text) == "fixed at models/mine.py:3: x, and (other.py:4)"
+
+
+def test_a_file_is_named_as_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "src"
+    monkeypatch.setattr("sys.path", [str(tmp_path), str(inner), "", *sys.path])
+    assert short_path(str(inner / "models" / "llama.py")) == "models/llama.py"
+    assert short_path(str(tmp_path / "other.py")) == "other.py"
+    assert short_path(f"{inner}_2/x.py") == "src_2/x.py"
