@@ -133,9 +133,7 @@ def test_paths_inside_a_sentence_are_shortened() -> None:
     assert with_short_paths(text) == "fixed at models/mine.py:3: x, and (other.py:4)"
 
 
-def test_a_file_is_named_as_it_is_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_named_as_it_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = tmp_path / "src"
     monkeypatch.setattr("sys.path", [str(tmp_path), str(inner), "", *sys.path])
     assert short_path(str(inner / "models" / "llama.py")) == "models/llama.py"
