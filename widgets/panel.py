@@ -26,8 +26,11 @@ from explorer.thread_settings import with_settings_of_this_thread
 from widgets.background import Background
 from widgets.closing import close_parts
 from widgets.controls import Controls, Settings, UnreadableBox
+from widgets.dims_editor import DimsEditor
 from widgets.exports import page_of
+from widgets.ops_editor import OpsEditor
 from widgets.picture import with_static_form
+from widgets.ranges_editor import RangesEditor
 from widgets.view import Intent, View
 from widgets.viewer import Viewer
 
@@ -80,6 +83,21 @@ class Panel(ipywidgets.VBox):
     def compilation(self) -> Compilation | None:
         """The compilation in the picture; None before the first."""
         return self.viewer.compilation
+
+    @property
+    def dims(self) -> DimsEditor:
+        """The control of what is dynamic; ``set_dims`` takes what ``compile_model`` takes."""
+        return self.controls.dims
+
+    @property
+    def splitting_ops(self) -> OpsEditor:
+        """The control of where the graph is cut; its ``value`` is a list of names."""
+        return self.controls.splitting_ops
+
+    @property
+    def ranges(self) -> RangesEditor:
+        """The control of size ranges and exact sizes."""
+        return self.controls.ranges
 
     # ----------------------------------------------------------------------------------- from code
 

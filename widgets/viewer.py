@@ -197,11 +197,12 @@ class Viewer:
 
     def close(self) -> None:
         """Stops the looks and frees what is shown."""
+        self.compilation = None
         self.looking.cancel()
         self.selecting.close()
         if self.history is not None:
             self.history.close()
-        self.session = self.history = self.compilation = None
+        self.session = self.history = None
         self.findings.clear()
         for screen in self.screens.values():
             screen.forget()

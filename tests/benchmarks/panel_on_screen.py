@@ -55,9 +55,13 @@ panel = explore(
 panel
 """
 # When something is first seen, by the clock that the kernel reads as well.
-SEEN = """(condition) => new Promise((resolve) => {
-    const isSeen = new Function(`return ${condition}`);
-    const look = () => isSeen() ? resolve(Date.now() / 1000) : requestAnimationFrame(look);
+SEEN = """(condition) => new Promise((resolve, reject) => {
+    const isSeen = new Function(`return ${condition}`), began = Date.now();
+    const look = () => {
+        if (isSeen()) resolve(Date.now() / 1000);
+        else if (Date.now() - began > 60_000) reject(new Error(`not seen in 60 s: ${condition}`));
+        else requestAnimationFrame(look);
+    };
     look();
 })"""
 RUN_CELL = """(source) => {
@@ -124,7 +128,7 @@ def seconds_of_edits(
         )
         page.evaluate(ENTER)
         entry = page.get_by_role("combobox", name="Add a splitting op", exact=True)
-        for op in ("F.silu", "Tensor.pow", "Tensor.flatten")[:turns]:
+        for op in ("F.silu", "Tensor.pow", "torch.nn.functional.linear")[:turns]:
             before = page.locator(".pwx-strip .cell").count()
             entry.fill(op)
             entry.press("Enter")
