@@ -59,7 +59,7 @@ class DedupeScreen(BlockScreen):
         compilation = self.viewer.compilation
         assert compilation is not None
         index = details.get("value")
-        if not isinstance(index, int) or not 0 <= index < len(compilation.pieces):
+        if type(index) is not int or not 0 <= index < len(compilation.pieces):
             raise ConfigError(f"There is no piece {clean(index)} in this compilation.")
         found = self.viewer.findings[compilation]
         first, second = found.pair or dedupe_view.default_pair(compilation)

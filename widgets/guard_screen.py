@@ -88,6 +88,7 @@ class GuardScreen(Screen):
             trial = try_size(session, point)
             look.cancel.raise_if_cancelled()
             found.trials = [*found.trials, trial][-MOST_TRIALS:]
+            self.viewer.status.say(f"last call {trial.sizes_text}: {trial.policy}")
 
         text = ", ".join(f"{name} = {value}" for name, value in point.items())
         self._look(f"trying {text}", look, compilation)

@@ -43,7 +43,7 @@ class History:
             ConfigError: there is none, or none any longer.
         """
         found = self.compilations()
-        if isinstance(number, int) and number in found:
+        if type(number) is int and number in found:
             return found[number]
         known = ", ".join(f"#{each}" for each in found) or "none"
         raise ConfigError(f"There is no compilation #{clean(number)}; the history has {known}.")

@@ -31,6 +31,7 @@ class Screen(ABC):
         self.viewer = viewer
         self.made: View | None = None
         self._drawn: Compilation | None = None
+        self._is_outdated = False
 
     @property
     def widget(self) -> View:
@@ -50,10 +51,15 @@ class Screen(ABC):
             again: whether something else than the compilation has changed.
         """
         compilation = self.viewer.compilation
+        again = again or self._is_outdated
         if compilation is None or (self._drawn is compilation and not again):
             return
         self.draw(compilation, self.viewer.findings[compilation])
-        self._drawn = compilation
+        self._drawn, self._is_outdated = compilation, False
+
+    def outdate(self) -> None:
+        """Something else than the compilation has changed: the next ``show`` draws again."""
+        self._is_outdated = True
 
     def forget(self) -> None:
         """Nothing of a compilation is held any longer; the next ``show`` draws again."""

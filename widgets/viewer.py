@@ -80,6 +80,7 @@ class Viewer:
             )
         )
         self._drawing = threading.RLock()
+        self._planned: PlannedCompilation | None = None
         for view in (self.strip, self.status):
             self.selecting.attach(view)
         self.header.offer(FORMS, closes=session is not None)
@@ -101,7 +102,7 @@ class Viewer:
     def use(self, compilation: Compilation) -> None:
         """Puts a compilation into the picture."""
         with self._drawing:
-            self.compilation = compilation
+            self.compilation, self._planned = compilation, None
             self.selecting.use(compilation)
             self._draw_strip()
             self.draw_header()
@@ -112,11 +113,14 @@ class Viewer:
 
     def preview(self, planned: PlannedCompilation) -> None:
         """Shows a split that is not compiled yet; the views below stay with the last good one."""
-        self.strip.show_plan(planned)
+        with self._drawing:
+            self._planned = planned
+            self._draw_strip()
 
     def end_preview(self) -> None:
         """The strip is that of the compilation in the picture again."""
-        if self.compilation is not None:
+        with self._drawing:
+            self._planned = None
             self._draw_strip()
 
     def draw_header(self) -> None:
@@ -149,6 +153,8 @@ class Viewer:
         with self._drawing, self.shows_errors():
             if self.compilation is None:
                 return
+            for screen in self.screens.values():
+                screen.outdate()
             self._draw_strip()
             self._draw_open(again=True)
 
@@ -197,7 +203,7 @@ class Viewer:
 
     def close(self) -> None:
         """Stops the looks and frees what is shown."""
-        self.compilation = None
+        self.compilation = self._planned = None
         self.looking.cancel()
         self.selecting.close()
         if self.history is not None:
@@ -218,6 +224,9 @@ class Viewer:
 
     def _draw_strip(self) -> None:
         compilation = self.compilation
+        if self._planned is not None:
+            self.strip.show_plan(self._planned)
+            return
         if compilation is None:
             return
         self.strip.show(compilation)
