@@ -275,9 +275,14 @@ class Viewer:
             self.status.forget()
 
     def say_call(self) -> None:
-        """The last call of what is in the picture, in the status line."""
-        if self.compilation is not None:
-            self.status.say(call_text(self.findings[self.compilation].record))
+        """The last call of what is in the picture, in the status line and under Replay."""
+        if self.compilation is None:
+            return
+        self.status.say(call_text(self.findings[self.compilation].record))
+        replay = self.screens[ReplayScreen.name]
+        replay.outdate()
+        if replay.name in self.shown_tabs:
+            replay.show()
 
 
 def _facts(compilation: Compilation) -> list[str]:

@@ -127,6 +127,13 @@ def test_calls_are_measured_and_times_go_into_strip_and_graph(panel: Panel) -> N
     assert alert(panel) == ""
 
 
+def test_a_call_through_the_panel_is_under_replay(panel: Panel) -> None:
+    assert "No call was recorded yet" in words(panel, "Replay")
+    panel.run(*panel.session.request.args)
+    assert "No call was recorded yet" not in words(panel, "Replay")
+    assert panel.viewer.status.text.startswith("last call n = 16: range 1–32")
+
+
 @pytest.mark.parametrize("value", ["two", "-1", "2; 4", "<b>"])
 def test_what_is_no_size_is_not_measured(panel: Panel, value: str) -> None:
     act(panel, "Replay", "measure", value=value)
