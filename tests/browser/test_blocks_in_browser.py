@@ -327,9 +327,9 @@ def test_two_sources_mark_what_differs_and_scroll_together(stage: OpenStage) -> 
     assert panes.nth(1).locator(".pwx-none").count() == 1
     assert "differs:" in panes.nth(0).locator(".pwx-line-changed").inner_text()
     panes.nth(0).evaluate("each => { each.scrollTop = 300 }")
-    page.wait_for_function("document.querySelectorAll('.pwx-source')[1].scrollTop === 300")
+    page.wait_for_function("() => document.querySelectorAll('.pwx-source')[1].scrollTop === 300")
     panes.nth(1).evaluate("each => { each.scrollTop = 100 }")
-    page.wait_for_function("document.querySelectorAll('.pwx-source')[0].scrollTop === 100")
+    page.wait_for_function("() => document.querySelectorAll('.pwx-source')[0].scrollTop === 100")
     heights = [each.evaluate("each => each.scrollHeight") for each in panes.all()]
     assert heights[0] == heights[1]  # line stays beside line
 

@@ -265,7 +265,7 @@ def test_the_focus_comes_back_after_what_was_asked_for_has_run(
     page.get_by_text("Audit", exact=True).focus()
     page.keyboard.press("Enter")
     shown.set("busy", "auditing")
-    page.wait_for_function("document.activeElement === document.body")
+    page.wait_for_function("() => document.activeElement === document.body")
     shown.set("view", widget.view)
     shown.set("busy", "")
     assert page.evaluate("document.activeElement.textContent") == "Audit again"
@@ -340,7 +340,7 @@ def test_another_width_draws_the_axis_anew(stage: Callable[..., Stage], widget: 
     page = stage(widget).page
     assert int(page.locator(".pwx-axis").get_attribute("width")) > 900
     page.evaluate("document.querySelector('#stage').style.width = '700px'")
-    page.wait_for_function("document.querySelector('.pwx-axis').getAttribute('width') < 700")
+    page.wait_for_function("() => document.querySelector('.pwx-axis').getAttribute('width') < 700")
 
 
 def test_hostile_texts_are_inert(
