@@ -43,11 +43,9 @@ from unittest.mock import patch
 
 import torch
 import torch._dynamo.convert_frame as convert_frame
-import torch._dynamo.graph_bytecode_inputs as graph_bytecode_inputs
 import torch._dynamo.utils as dynamo_utils
 import torch.fx._symbolic_trace as symbolic_trace
 import torch.fx.graph_module as graph_module
-from torch._C._dynamo.guards import GlobalStateGuard
 
 from explorer.errors import CaptureError
 from explorer.torch_private.made_sources import forgotten_with_it
@@ -107,6 +105,10 @@ def quiet_dynamo() -> Iterator[None]:
 
 def _traced(trace: Callable[..., Any], owner: int, args: Any, kwargs: Any) -> Any:
     """What torch's ``preserve_global_state`` does, without what other threads may change."""
+    # Here, so that a torch without these names can still import the package and say so.
+    from torch._C._dynamo.guards import GlobalStateGuard
+    from torch._dynamo import graph_bytecode_inputs
+
     grad = torch.is_grad_enabled()
     deterministic = (
         torch.are_deterministic_algorithms_enabled(),
