@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -246,3 +248,39 @@ def test_a_panel_is_written_as_one_page(branching_panel: Panel, tmp_path: Any) -
     page = branching_panel.to_html(tmp_path / "panel.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "CHECK refused the call" in page
+
+
+# ------------------------------------------------------------------------------ what is not kept
+
+
+def test_views_out_of_sight_do_not_keep_an_old_compilation(
+    open_panel: Callable[..., Panel],
+) -> None:
+    panel = open_panel(history_limit=1)
+    panel.wait(SECONDS)
+    for tab in panel.viewer.screens:
+        panel.open_tab(tab)
+    panel.wait(SECONDS)
+    first = weakref.ref(shown(panel))
+    set_ops(panel, TWO_OPS)
+    recompile(panel)
+    gc.collect()
+    assert first() is None
+
+
+def test_an_audit_that_fails_is_not_begun_again_by_itself(
+    branching_panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[None] = []
+
+    def fail(*_: object, **__: object) -> None:
+        calls.append(None)
+        raise ZeroDivisionError("no audit")
+
+    monkeypatch.setattr("explorer.compilation.Compilation.diagnose", fail)
+    view = branching_panel.open_tab("Guards")
+    branching_panel.wait(SECONDS)
+    assert len(calls) == 1
+    assert alert(branching_panel) == "ZeroDivisionError: no audit"
+    assert isinstance(view, GuardView)
+    assert view.problem == "no audit"
