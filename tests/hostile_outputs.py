@@ -31,7 +31,6 @@ from explorer.report.guards_text import guards_text
 from explorer.report.selection import Links, node_id
 from explorer.report.settings import settings_view
 from explorer.report.split_source import split_source
-from widgets.markup import failure
 from widgets.picture import static_html
 
 
@@ -55,7 +54,6 @@ def fragments(compilation: Compilation, error: BaseException) -> dict[str, str]:
         "fragment": html.fragment(compilation),
         "show": static_html(compilation),
         "account": account_text.fragment(compilation.account),
-        "failure": failure(error),
         "strip": sections.strip(compilation, linked=True),
         "table": markup.table([{"a": str(error)}], [markup.Column("a", str(error))]),
     }

@@ -12,7 +12,7 @@ from explorer.report.guard_results_view import coverage_view, trial_view
 from explorer.report.guard_view import guard_view
 from explorer.report.wording import clean, counted, shortened
 from explorer.trying import Trial
-from widgets.markup import LONGEST_MESSAGE
+from widgets.status_view import LONGEST_MESSAGE
 from widgets.view import View, script, style
 
 MOST_TRIALS = 8

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ipywidgets
-
 from explorer import (
     Cancelled,
     CancelToken,
@@ -20,18 +18,16 @@ from explorer import (
     Session,
 )
 from explorer.report.html import write_page
-from explorer.report.selection import Selected
 from explorer.report.wording import clean
 from explorer.thread_settings import with_settings_of_this_thread
 from widgets.background import Background
-from widgets.closing import close_parts
 from widgets.controls import Controls, Settings, UnreadableBox
 from widgets.dims_editor import DimsEditor
 from widgets.exports import page_of
 from widgets.ops_editor import OpsEditor
-from widgets.picture import with_static_form
 from widgets.ranges_editor import RangesEditor
 from widgets.view import Intent, View
+from widgets.viewed_panel import ViewedPanel
 from widgets.viewer import Viewer
 
 PLANNING = "…"
@@ -39,7 +35,7 @@ NOTHING_TO_DO = "nothing to compile, the picture has these settings"
 STALE = "The settings above were changed after this picture was made."
 
 
-class Panel(ipywidgets.VBox):
+class Panel(ViewedPanel):
     """Controls, the strip of pieces, and views of the last good compilation.
 
     An edit is planned at once: the new split is in the strip, and the plan line says what a
@@ -55,7 +51,7 @@ class Panel(ipywidgets.VBox):
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.viewer = viewer = Viewer(session)
+        viewer = Viewer(session)
         self.controls = controls = Controls(session)
         self.error: BaseException | None = None
         self._compiler, self._planner = Background(), Background()
@@ -63,10 +59,7 @@ class Panel(ipywidgets.VBox):
         self._generation_in_picture = 0
         self._settings_in_picture: Settings = {}
         self._is_filling = False
-        super().__init__(
-            viewer.parts(controls.rows()), layout=ipywidgets.Layout(width="100%", overflow="hidden")
-        )
-        self.add_class("piecewise-panel")
+        super().__init__(viewer, controls.rows())
         viewer.header.show(clean(session.name), ["nothing compiled yet"], [])
         controls.on_edit(self._on_edit)
         controls.job.on_intent(self._on_job)
@@ -75,14 +68,6 @@ class Panel(ipywidgets.VBox):
     def __repr__(self) -> str:
         shown = "nothing compiled yet" if self.compilation is None else repr(self.compilation)
         return f"Panel({shown})"
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        return with_static_form(super()._repr_mimebundle_(**options), self.compilation)
-
-    @property
-    def compilation(self) -> Compilation | None:
-        """The compilation in the picture; None before the first."""
-        return self.viewer.compilation
 
     @property
     def dims(self) -> DimsEditor:
@@ -161,22 +146,6 @@ class Panel(ipywidgets.VBox):
             )
         return self.compilation
 
-    def open_tab(self, tab: str) -> View:
-        """Opens a view, such as ``Guards``, and returns its widget.
-
-        Raises:
-            ConfigError: there is no such tab.
-        """
-        return self.viewer.open_tab(tab)
-
-    def select(self, kind: str, key: Any) -> Selected | None:
-        """Selects one thing in every view; ``select("none", None)`` ends that.
-
-        Raises:
-            ConfigError: there is no such thing.
-        """
-        return self.viewer.selecting.select(kind, key)
-
     def go_to(self, number: int) -> Compilation:
         """Puts a compilation of the history into the picture, and its settings into the controls.
 
@@ -231,11 +200,8 @@ class Panel(ipywidgets.VBox):
         self._generation += 1
         self._compiler.cancel()
         self._planner.cancel()
-        self.viewer.close()
-        close_parts(self, self.viewer.made_views())
-        self.children = ()
-        del self.session
         super().close()
+        del self.session
 
     # ------------------------------------------------------------------------------------ handlers
 

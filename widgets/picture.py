@@ -8,7 +8,7 @@ from typing import Any
 from explorer import Compilation
 from explorer.report import html, views
 from explorer.report.graph_svg import pieces_picture
-from widgets.markup import escaped
+from explorer.report.markup import escaped
 
 # Widgets give their text a line height, and grow with what is in them: this takes their width.
 _OWN_LINES = "line-height:1.4;width:0;min-width:100%"

@@ -119,7 +119,7 @@ def opened(chromium: Any, tmp_path: Path) -> Iterator[Callable[[str], tuple[Any,
         page.close()
 
 
-NAMES = ("report", "timings", "parts", "fragment", "show", "failure", "strip", "table", "account")
+NAMES = ("report", "timings", "parts", "fragment", "show", "strip", "table", "account")
 NAMES += ("picture pieces", "picture body A")
 
 

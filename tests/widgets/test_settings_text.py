@@ -1,3 +1,5 @@
+"""Texts of sizes are read, or quoted in one sentence that says what to write."""
+
 from __future__ import annotations
 
 import re
@@ -7,115 +9,13 @@ import pytest
 from explorer import ConfigError
 from widgets.settings_text import (
     LONGEST_TEXT,
-    dims_text,
+    named_dims,
     numbers_text,
     parse_compile_sizes,
-    parse_dims,
     parse_endpoints,
     parse_max_size,
-    parse_splitting_ops,
-    splitting_ops_text,
+    parse_sizes,
 )
-
-READABLE = {
-    "": None,
-    "   ": None,
-    "none": {},
-    "x[0]": {"x": {0: None}},
-    "x[0]=n": {"x": {0: "n"}},
-    "x[-1]=n": {"x": {-1: "n"}},
-    "x[0]=n,": {"x": {0: "n"}},
-    "input_ids[0]=n, positions[0]=n": {"input_ids": {0: "n"}, "positions": {0: "n"}},
-    " x [ 0 ] = n\n, x[1]=m ": {"x": {0: "n", 1: "m"}},
-    "batch['ids'][0]=n": {"batch['ids']": {0: "n"}},
-    'batch["ids"][0]=n': {'batch["ids"]': {0: "n"}},
-    "batch['a, b[0]=c'][1]": {"batch['a, b[0]=c']": {1: None}},
-    "pair[0][1]=n": {"pair[0]": {1: "n"}},
-    "record.field[0]=n": {"record.field": {0: "n"}},
-    "record.pair[1].left[2]": {"record.pair[1].left": {2: None}},
-    "größe[0]=länge": {"größe": {0: "länge"}},
-    "none[0]=n": {"none": {0: "n"}},
-}
-
-UNREADABLE = {
-    "x": "x is given without a dim: write x[0] or x[0]=n.",
-    "x=n": "x is given without a dim",
-    "batch['ids']=n": "batch['ids'] is given without a dim: write batch['ids'][0]",
-    "x.": "x is given without a dim",
-    "x[0": "At '[0' a bracket is not closed",
-    "x[n]": "At '[n]' a bracket is not closed, or holds neither a number nor a quoted key",
-    "x[0=n, y[0]=n": "At '[0=n, y[0]=n' a bracket is not closed",
-    "x[1.5]": "a bracket is not closed, or holds neither",
-    "x[12345678]": "a bracket is not closed, or holds neither",
-    "x[0]=": "After x[0]= the name of a size is missing: write x[0]=n.",
-    "x[0]=3": "After x[0]= the name of a size is missing",
-    "x[0]=n y[0]=n": "At 'y[0]=n' a comma is missing.",
-    "x[0]=n+1": "At '+1' a comma is missing.",
-    "x[0]=n; y[0]": "At '; y[0]' a comma is missing.",
-    ",x[0]": "At ',x[0]' the name of an input is missing",
-    "x[0],,y[0]": "At ',y[0]' the name of an input is missing",
-    "[0]=n": "At '[0]=n' the name of an input is missing",
-    "0x[0]": "the name of an input is missing",
-    "x[0]=n, x[0]=m": "x[0] is given twice",
-    "__import__('os').system('true')": "__import__ is given without a dim",
-    "<script>alert(1)</script>": "the name of an input is missing",
-    "x" * (LONGEST_TEXT + 1): "more than 10,000: shorten it",
-}
-
-
-@pytest.mark.parametrize(("text", "expected"), READABLE.items(), ids=map(repr, READABLE))
-def test_dims_are_read(text: str, expected: object) -> None:
-    assert parse_dims(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"), UNREADABLE.items(), ids=[repr(text[:40]) for text in UNREADABLE]
-)
-def test_what_cannot_be_read_is_quoted_in_one_sentence(text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
-        parse_dims(text)
-    assert len(str(caught.value)) < 200
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("dims", "text"),
-    [
-        (None, ""),
-        ({}, "none"),
-        ({"x": 0}, "x[0]"),
-        ({"x": [0, 1]}, "x[0], x[1]"),
-        ({"x": {0: "n"}, "batch['ids']": {-1: None}}, "x[0]=n, batch['ids'][-1]"),
-    ],
-    ids=str,
-)
-def test_dims_become_a_text_that_says_the_same(dims: object, text: str) -> None:
-    assert dims_text(dims) == text  # pyright: ignore[reportArgumentType]
-    again = parse_dims(text)
-    assert dims_text(again) == text
-
-
-def test_a_dim_object_gives_its_name() -> None:
-    from torch.export import Dim
-
-    assert dims_text({"x": {0: Dim("tokens")}}) == "x[0]=tokens"
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("", ()),
-        (" , ,", ()),
-        ("demo::attention", ("demo::attention",)),
-        ("F.silu, module:layers.*.mlp ,F.silu", ("F.silu", "module:layers.*.mlp")),
-        ("a::b\nc::d.default", ("a::b", "c::d.default")),
-    ],
-    ids=repr,
-)
-def test_splitting_ops_are_read(text: str, names: tuple[str, ...]) -> None:
-    assert parse_splitting_ops(text) == names
-    assert parse_splitting_ops(splitting_ops_text(names)) == names
-
 
 ENDPOINTS = {
     "": (),
@@ -169,3 +69,18 @@ def test_the_largest_size_is_one_number(text: str, count: int) -> None:
     assert parse_max_size(" 8192 ") == 8192
     with pytest.raises(ConfigError, match=f"max holds {count} sizes"):
         parse_max_size(text)
+
+
+def test_sizes_to_measure_are_read() -> None:
+    assert parse_sizes(" 1 16,64 ") == (1, 16, 64)
+    with pytest.raises(ConfigError, match="'two' is no size: write sizes, as in 1 16 64"):
+        parse_sizes("1 two")
+
+
+def test_dims_have_the_names_of_what_was_given() -> None:
+    class Dim:
+        __name__ = "rows"
+
+    assert named_dims({0: Dim(), 1: "n", 2: None}) == {0: "rows", 1: "n", 2: None}
+    assert named_dims(0) == {0: None}
+    assert named_dims([0, 2]) == {0: None, 2: None}

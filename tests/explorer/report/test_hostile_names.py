@@ -25,6 +25,7 @@ from explorer.compilation import Compilation
 from explorer.errors import ConfigError, ExplorerError
 from explorer.guards.diagnosis import Wishes
 from explorer.report import graph_svg, html, markup
+from explorer.report.job_text import plan_text
 from explorer.report.selection import Links
 from explorer.report.wording import LONGEST_TEXT, clean, label_of
 from explorer.session import Session, session_of
@@ -38,7 +39,7 @@ from tests.hostile_names import (
     words,
 )
 from tests.hostile_reading import Page, assert_clean, read_dot, read_svg
-from widgets.markup import failure, quiet
+from widgets.status_view import error_view
 
 ALL = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 
@@ -114,7 +115,7 @@ def test_pages_show_a_name_as_text(payload: str) -> None:
         assert made.encode()
     for name, made in outputs.fragments(compilation, problem).items():
         page = Page(made)
-        if name in ("fragment", "show", "failure", "table"):
+        if name in ("fragment", "show", "table"):
             assert_said(payload, page.text)
 
 
@@ -341,8 +342,9 @@ def test_the_text_of_an_exception_of_the_model_is_shown_as_text(payload: str) ->
     session = Session(Raising(payload), (torch.ones(8, 4),), name=payload)
     with pytest.raises(Exception) as caught:
         session.update(backend="eager")
-    page = Page(failure(caught.value))
-    assert_clean(page.text)
+    shown = error_view(caught.value)
+    assert_clean(shown["text"])
+    assert_clean(shown["trace"])
 
 
 TYPED = {
@@ -367,9 +369,9 @@ def test_what_somebody_types_is_looked_up_and_never_run(
         try:
             planned = session.plan(**change(payload))
         except ExplorerError as error:
-            assert_clean(Page(failure(error)).text)
+            assert_clean(error_view(error)["text"])
         else:  # a new name of a size, or a glob that matches nothing, which is a note
-            assert_clean(Page(quiet(planned.summary())).text)
+            assert_clean(plan_text(planned))
     assert list(tmp_path.iterdir()) == []
 
 

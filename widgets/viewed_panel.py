@@ -1,0 +1,62 @@
+"""What every panel has: the views of a compilation, and an end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+
+from explorer import Compilation
+from explorer.report.selection import Selected
+from widgets.closing import close_parts
+from widgets.picture import with_static_form
+from widgets.view import View
+from widgets.viewer import Viewer
+
+
+class ViewedPanel(ipywidgets.VBox):
+    """The parts of a viewer below each other, with controls after the header or without.
+
+    Attributes:
+        viewer: header, strip, tabs, views and status line.
+    """
+
+    def __init__(self, viewer: Viewer, controls: Sequence[ipywidgets.Widget] = ()) -> None:
+        self.viewer = viewer
+        layout = ipywidgets.Layout(width="100%", overflow="hidden")
+        super().__init__(viewer.parts(controls), layout=layout)
+        self.add_class("piecewise-panel")
+
+    @property
+    def compilation(self) -> Compilation | None:
+        """The compilation in the picture; None before the first, and after the end."""
+        return self.viewer.compilation
+
+    def open_tab(self, tab: str) -> View:
+        """Opens a view, such as ``Guards``, and returns its widget.
+
+        Raises:
+            ConfigError: there is no such tab.
+        """
+        return self.viewer.open_tab(tab)
+
+    def select(self, kind: str, key: Any) -> Selected | None:
+        """Selects one thing in every view; ``select("none", None)`` ends that.
+
+        Raises:
+            ConfigError: there is no such thing.
+        """
+        return self.viewer.selecting.select(kind, key)
+
+    def close(self) -> None:
+        """Frees connections and compilations."""
+        if self.comm is None:
+            return
+        self.viewer.close()
+        close_parts(self, self.viewer.made_views())
+        self.children = ()
+        super().close()
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return with_static_form(super()._repr_mimebundle_(**options), self.compilation)
