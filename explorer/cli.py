@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):  # so that `explorer report my_model:make` finds the module beside you
         sys.path.insert(0, folder)
     try:
-        options = _parser().parse_args(argv)
+        options = command_parser().parse_args(argv)
         return options.run(options)
     except SystemExit as error:  # argparse: 0 after --help, 2 after a wrong option
         return error.code if isinstance(error.code, int) else WRONG_USE
@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What reads the arguments; ``docs/reference.py`` writes its page from it."""
     parser = argparse.ArgumentParser(
         prog="explorer",
         description="A piecewise compiler for PyTorch models: look at what it does.",
@@ -79,7 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         "report", help="compile a model, compare it with eager, write a page about it"
     )
     report.add_argument("target", metavar="TARGET", help=_TARGET_HELP)
-    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the page (default: %(default)s)",
+    )
     report.add_argument(
         "--backend", choices=("inductor", "eager"), help="instead of the one of the target"
     )

@@ -44,7 +44,11 @@ def add_commands(parser: argparse.ArgumentParser, target_help: str) -> None:
             )
         if name == "why":
             command.add_argument("target", metavar="TARGET", help=target_help)
-            command.add_argument("--backend", choices=("inductor", "eager"))
+            command.add_argument(
+                "--backend",
+                choices=("inductor", "eager"),
+                help="instead of the one of the target",
+            )
 
 
 def bytes_of(text: str) -> int:

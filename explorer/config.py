@@ -62,7 +62,7 @@ class GuardPolicy(Enum):
     DROP = "drop"
     """Nothing: the graph runs and may answer wrongly, as in vLLM."""
     CHECK = "check"
-    """GuardViolation."""
+    """GuardViolation, which names the condition, its line and the sizes that it holds for."""
     VARIANTS = "variants"
     """Another graph is captured for such calls, and picked from then on."""
 
@@ -71,14 +71,18 @@ class OutOfRange(Enum):
     """What happens at a dispatch size that lies in no range."""
 
     ERROR = "error"
+    """SizeOutOfRange."""
     EAGER = "eager"
+    """The model runs as it is."""
 
 
 class GradPolicy(Enum):
     """What happens when an input of a call requires grad."""
 
     ERROR = "error"
+    """GradRequired."""
     EAGER = "eager"
+    """The model runs as it is, so that gradients flow."""
 
 
 class CUDAGraphMode(Enum):
