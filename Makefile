@@ -27,7 +27,7 @@ help:
 	@echo "make lab           open JupyterLab on notebooks/"
 	@echo "make lint          formatting and lint, changes nothing"
 	@echo "make types         the type checker"
-	@echo "make gallery       a report of every sample model, in build/gallery/"
+	@echo "make gallery       lessons, documents and reports of the sample models as web pages, in build/gallery/"
 
 setup: $(INSTALLED)
 
@@ -74,9 +74,4 @@ types: setup
 	$(BIN)/pyright
 
 gallery: setup
-	@mkdir -p build/gallery
-	@for file in $$(grep -l '^def sample(' sample_models/*.py); do \
-	    name=$$(basename $$file .py); \
-	    $(BIN)/explorer report sample_models.$$name:sample -o build/gallery/$$name.html || exit 1; \
-	done
-	@echo "The reports are in $(CURDIR)/build/gallery"
+	$(BIN)/python docs/gallery.py -o build/gallery --workers $(WORKERS) $(ARGS)

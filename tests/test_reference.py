@@ -86,7 +86,8 @@ def test_command_line_shows_what_each_command_takes() -> None:
 
 
 def test_part_is_filled_anew(reference: ModuleType) -> None:
-    stale = "by hand\n<!-- begin: settings StoreConfig -->\nof yesterday\n<!-- end -->\nby hand too\n"
+    begin = "<!-- begin: settings StoreConfig -->\n"
+    stale = f"by hand\n{begin}of yesterday\n<!-- end -->\nby hand too\n"
     filled = reference.fill(stale)
     assert "of yesterday" not in filled
     assert filled.startswith("by hand\n<!-- begin: settings StoreConfig -->\n\n| field |")

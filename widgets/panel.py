@@ -203,6 +203,9 @@ class Panel(ViewedPanel):
         super().close()
         del self.session
 
+    def _settle(self) -> None:
+        self.wait()
+
     # ------------------------------------------------------------------------------------ handlers
 
     def _on_job(self, _view: View, intent: Intent) -> None:

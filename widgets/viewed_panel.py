@@ -10,7 +10,8 @@ import ipywidgets
 from explorer import Compilation
 from explorer.report.selection import Selected
 from widgets.closing import close_parts
-from widgets.picture import with_static_form
+from widgets.exports import page_of
+from widgets.picture import framed, is_static, with_static_form
 from widgets.view import View
 from widgets.viewer import Viewer
 
@@ -58,5 +59,18 @@ class ViewedPanel(ipywidgets.VBox):
         self.children = ()
         super().close()
 
+    def _settle(self) -> None:
+        """Blocks until there is something to show."""
+
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        if is_static():
+            return self._static_bundle()
         return with_static_form(super()._repr_mimebundle_(**options), self.compilation)
+
+    def _static_bundle(self) -> dict[str, Any]:
+        self._settle()
+        compilation = self.compilation
+        if compilation is None:
+            return {"text/plain": repr(self)}
+        page = page_of(compilation, self.viewer.findings[compilation])
+        return {"text/plain": repr(self), "text/html": framed(page, f"Panel of {compilation.name}")}

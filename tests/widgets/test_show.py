@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import builtins
+import html
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from explorer import Compilation, CompilationDiff, CompileTarget, GuardPolicy, S
 from explorer.session import session_of
 from sample_models import branching
 from tests.widgets.markup_reading import Read
+from widgets.panel import Panel
 from widgets.read_only import ReadOnlyPanel
 from widgets.show import StaticView
 
@@ -49,6 +52,31 @@ def test_show_is_a_panel_without_controls(session: Session) -> None:
     bundle = panel._repr_mimebundle_()
     Read(bundle["text/html"]).assert_passive()
     panel.close()
+
+
+def test_where_a_page_is_asked_for_a_panel_is_one_with_every_view(
+    session: Session, open_panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIECEWISE_EXPLORER_STATIC", "1")
+    opened = open_panel()  # its first compile goes on
+    shown = widgets.show(session.history[0])
+    assert isinstance(shown, ReadOnlyPanel)
+    for panel, title in ((opened, "toy_llama"), (shown, "<b>llama</b>")):
+        bundle = panel._repr_mimebundle_()
+        assert set(bundle) == {"text/html", "text/plain"}
+        frame = re.fullmatch(
+            r'<iframe sandbox (.*) srcdoc="([^"]*)"></iframe>', bundle["text/html"]
+        )
+        assert frame is not None
+        assert f'title="Panel of {html.escape(title)}"' in frame[1]
+        page = html.unescape(frame[2])
+        assert page.startswith("<!DOCTYPE html>") and "<script" not in page
+        for part in ("Conditions on sizes", "Dedupe", "Ranges", html.escape(title)):
+            assert part in page
+    shown.close()
+
+    monkeypatch.setenv("PIECEWISE_EXPLORER_STATIC", "0")
+    assert "application/vnd.jupyter.widget-view+json" in opened._repr_mimebundle_()
 
 
 def test_without_anywidget_show_has_html_for_a_page_and_text_for_a_terminal(
