@@ -13,10 +13,10 @@ import argparse
 import html
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,11 @@ from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_PER_CELL = 300
-LINK = re.compile(r"\]\((?:\.\./)?(?:(docs|notebooks)/)?([\w.-]+)\.(ipynb|md)(#[\w-]+)?\)")
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s:#]+)(#[\w-]+)?\)")
+DOCUMENTS = sorted(
+    [*(ROOT / "docs").glob("*.md"), *(ROOT / f"{n}.md" for n in ("ARCHITECTURE", "SECURITY"))]
+)
+AS_THEY_ARE = sorted([*(ROOT / "docs").glob("*.png"), *(ROOT / "docs").glob("*.yml")])
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.55 system-ui, sans-serif; }
@@ -49,14 +53,13 @@ def main(arguments: list[str]) -> int:
     folder: Path = options.output
     folder.mkdir(parents=True, exist_ok=True)
     lessons = sorted((options.executed or ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    documents = sorted((ROOT / "docs").glob("*.md"))
     with ThreadPoolExecutor(options.workers) as pool:
         titles = [*pool.map(lambda lesson: _lesson(lesson, folder, options.executed), lessons)]
         samples = (
             [] if options.no_reports else [*pool.map(lambda n: _report(n, folder), _samples())]
         )
-    _documents(documents, folder)
-    _index(folder, titles, [title_of(each) for each in documents], samples)
+    _documents(folder)
+    _index(folder, titles, [title_of(each) for each in DOCUMENTS], samples)
     print(f"The gallery is at {(folder / 'index.html').resolve()}")
     return int(any(failed for *_, failed in (*titles, *samples)))
 
@@ -107,7 +110,7 @@ def lesson_page(notebook: Any, name: str) -> str:
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = _with_links_to_pages(cell.source)
+            cell.source = _with_links_to_pages(cell.source, ROOT / "notebooks")
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.metadata.pop("widgets", None)
@@ -115,20 +118,47 @@ def lesson_page(notebook: Any, name: str) -> str:
     return re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
 
 
-def _with_links_to_pages(text: str) -> str:
-    return LINK.sub(lambda found: f"]({found[2]}.html{found[4] or ''})", text)
+def _published() -> dict[Path, str]:
+    """File of the project -> its name in the gallery."""
+    lessons = (ROOT / "notebooks").glob("[0-9]*.ipynb")
+    pages = {each: f"{each.stem}.html" for each in (*lessons, *DOCUMENTS)}
+    return pages | {each: each.name for each in AS_THEY_ARE}
+
+
+def _with_links_to_pages(text: str, folder: Path) -> str:
+    """Links of a text of that folder lead to pages; one to what is not published is its text."""
+    published = _published()
+
+    def link(found: re.Match[str]) -> str:
+        page = published.get((folder / found[3]).resolve())
+        if page is None:
+            return found[2]
+        return f"{found[1]}[{found[2]}]({page}{found[4] or ''})"
+
+    return LINK.sub(link, text)
 
 
 # ----------------------------------------------------------------------------- documents, samples
 
 
-def _documents(paths: Iterable[Path], folder: Path) -> None:
+def _documents(folder: Path) -> None:
     render = mistune.create_markdown(plugins=["table"], escape=False)
-    for path in paths:
-        body = render(_with_links_to_pages(path.read_text(encoding="utf-8")))
-        (folder / f"{path.stem}.html").write_text(_page(title_of(path)[1], str(body)), "utf-8")
-    for picture in (ROOT / "docs").glob("*.png"):
-        (folder / picture.name).write_bytes(picture.read_bytes())
+    for path in DOCUMENTS:
+        body = render(_with_links_to_pages(path.read_text(encoding="utf-8"), path.parent))
+        page = _page(title_of(path)[1], _with_anchors(str(body)))
+        (folder / f"{path.stem}.html").write_text(page, encoding="utf-8")
+    for path in AS_THEY_ARE:
+        shutil.copy(path, folder)
+
+
+def _with_anchors(body: str) -> str:
+    """Headings can be linked to by their words, as on a page of GitHub."""
+
+    def heading(found: re.Match[str]) -> str:
+        words = re.sub(r"<[^>]+>|[^\w\s-]", "", html.unescape(found[2])).strip().lower()
+        return f'<h{found[1]} id="{words.replace(" ", "-")}">{found[2]}</h{found[1]}>'
+
+    return re.sub(r"<h([1-6])>(.*?)</h\1>", heading, body)
 
 
 def title_of(document: Path) -> tuple[str, str, str]:
