@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from explorer import Compilation, CompilationDiff, Coverage, Diagnosis, GuardAudit, Timings
@@ -12,7 +13,11 @@ from explorer.report.diff_view import diff_html
 from widgets.picture import static_html
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from widgets.read_only import ReadOnlyPanel
+
+_FIGURE = "matplotlib.figure.Figure"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +63,8 @@ def show(compilation: Compilation) -> ReadOnlyPanel | StaticView:
 def register_displays() -> bool:
     """Makes what ``explorer`` hands out show itself in cells; may be repeated.
 
-    These are compilations, their differences and accounts, audits, diagnoses, coverages, timings.
+    These are compilations, their differences and accounts, audits, diagnoses, coverages, timings,
+    and the figures of timings, which a notebook shows by itself only after pyplot was imported.
 
     Returns:
         Whether IPython runs; elsewhere there is nothing to register.
@@ -78,7 +84,16 @@ def register_displays() -> bool:
     for kind in (GuardAudit, Diagnosis, Coverage, Timings, CompileAccount):
         formatters["text/html"].for_type(kind, _own_html)
         formatters["text/plain"].for_type(kind, _print_report)
+    if not any(_FIGURE in formatters[kind] for kind in ("image/png", "image/svg+xml")):
+        module, _, name = _FIGURE.rpartition(".")
+        formatters["image/png"].for_type_by_name(module, name, _png)
     return True
+
+
+def _png(figure: Figure) -> bytes:
+    content = BytesIO()
+    figure.savefig(content, format="png", bbox_inches="tight")
+    return content.getvalue()
 
 
 def _own_html(shown: Any) -> str:

@@ -380,6 +380,17 @@ def test_an_edit_is_noticed_and_named(
     check(loaded(back, filled(6, 4)), back, filled(5, 4))
 
 
+def test_a_look_does_not_claim_to_compile(
+    module: Callable[..., types.ModuleType], caplog: pytest.LogCaptureFixture
+) -> None:
+    compiled(seeded(module().Net), filled(6, 4))
+    edited = seeded(module(HELPER.replace("SCALE = 2", "SCALE = 5")).Net)
+    with caplog.at_level(logging.WARNING, logger="explorer"), counters.expect(compiled=0):
+        session_of(edited, filled(6, 4)).stored()
+    (message,) = [each for each in caplog.messages if " again: " in each]
+    assert message.startswith("would compile Net again: ")
+
+
 def test_the_nearest_one_says_what_changed(
     module: Callable[..., types.ModuleType], caplog: pytest.LogCaptureFixture
 ) -> None:

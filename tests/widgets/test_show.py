@@ -101,7 +101,7 @@ def test_show_wants_a_compilation(session: Session) -> None:
 
 
 @pytest.fixture
-def formatted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], dict[str, str]]:
+def formatted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], dict[str, Any]]:
     """Formats a value as a notebook's kernel would, without starting one."""
     shell = SimpleNamespace(display_formatter=DisplayFormatter())
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
@@ -109,7 +109,7 @@ def formatted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], dict[str, str]
 
 
 def test_registered_displays_show_compilations_and_their_differences(
-    session: Session, formatted: Callable[[Any], dict[str, str]]
+    session: Session, formatted: Callable[[Any], dict[str, Any]]
 ) -> None:
     assert widgets.register_displays()
     assert widgets.register_displays(), "again is allowed"
@@ -125,7 +125,7 @@ def test_registered_displays_show_compilations_and_their_differences(
 
 
 def test_equal_compilations_have_no_difference_to_show(
-    formatted: Callable[[Any], dict[str, str]],
+    formatted: Callable[[Any], dict[str, Any]],
 ) -> None:
     widgets.register_displays()
     nothing = CompilationDiff({}, (), {}, ((), ()), {})
@@ -135,7 +135,7 @@ def test_equal_compilations_have_no_difference_to_show(
 
 
 def test_registered_displays_show_what_is_known_of_sizes_and_of_time(
-    formatted: Callable[[Any], dict[str, str]],
+    formatted: Callable[[Any], dict[str, Any]],
 ) -> None:
     assert widgets.register_displays() and widgets.register_displays()
     target = branching.sample()
@@ -155,6 +155,8 @@ def test_registered_displays_show_what_is_known_of_sizes_and_of_time(
         if words != "wrong at":  # the view words it for VARIANTS
             assert words in seen.text, words
         assert "object at 0x" not in forms["text/plain"]
+    picture = formatted(session.measure([6], rounds=3).figure())
+    assert picture["image/png"].startswith(b"\x89PNG")
 
 
 def test_without_ipython_there_is_nothing_to_register(monkeypatch: pytest.MonkeyPatch) -> None:
