@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeAlias
 
 Expression: TypeAlias = Any
@@ -18,6 +19,11 @@ CELL = "notebook cell"
 def is_cell(file: str) -> bool:
     """Whether a path is one that Jupyter made up for a cell; no such file exists."""
     return _CELL_FILE.search(file) is not None
+
+
+def file_name(file: str) -> str:
+    """The last part of a path, or that it is a cell."""
+    return CELL if is_cell(file) else Path(file).name
 
 
 @dataclass(frozen=True)
