@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeAlias
 
 Expression: TypeAlias = Any
 """A sympy expression over sizes, often a symbol; sympy's annotations reject what it can do."""
+
+
+_CELL_FILE = re.compile(r"[/\\]ipykernel_\d+[/\\]")
+CELL = "notebook cell"
+
+
+def is_cell(file: str) -> bool:
+    """Whether a path is one that Jupyter made up for a cell; no such file exists."""
+    return _CELL_FILE.search(file) is not None
+
+
+def file_name(file: str) -> str:
+    """The last part of a path, or that it is a cell."""
+    return CELL if is_cell(file) else Path(file).name
 
 
 @dataclass(frozen=True)
@@ -34,7 +50,7 @@ class SourceLocation:
     end_column: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{CELL if is_cell(self.file) else self.file}:{self.line}"
 
 
 @dataclass(frozen=True)

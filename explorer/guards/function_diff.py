@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import linecache
 import re
-from pathlib import Path
 
+from explorer.artifacts.common import file_name
 from explorer.guards.rewrite import Rewrite
 from explorer.guards.rewrite_find import function_node
 from explorer.guards.rewrite_text import SourceText
@@ -24,7 +24,7 @@ def diff_of_function(rewrite: Rewrite) -> str:
         return rewrite.diff
     first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
     before = source.lines[first - 1 : node.end_lineno]
-    title = f"{Path(file).name}:{rewrite.location.line}"
+    title = f"{file_name(file)}:{rewrite.location.line}"
     lines = difflib.unified_diff(
         before, rewrite.source.splitlines(), title, f"{title} with torch.cond", lineterm=""
     )

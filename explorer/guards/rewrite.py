@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from explorer.artifacts import SourceLocation
+from explorer.artifacts.common import file_name
 from explorer.guards.rewrite_find import function_at, function_node, test_at
 from explorer.guards.rewrite_function import code_of, essence, remembered, with_code
 from explorer.guards.rewrite_source import with_conditions
@@ -169,12 +170,12 @@ def _rewrite(
 ) -> Rewrite:
     node = function_node(new, function)
     assert node is not None
-    file = Path(location.file).name
-    title = f"{file}:{location.line}"
+    title = f"{file_name(location.file)}:{location.line}"
     before, after = old.text.splitlines(), new.text.splitlines()
     diff = difflib.unified_diff(before, after, title, f"{title} with torch.cond", lineterm="")
     first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-    name = remembered(f"torch.cond rewrite of {title}", new.text)
+    file = Path(location.file).name  # of a cell its number too, so that no two are one
+    name = remembered(f"torch.cond rewrite of {file}:{location.line}", new.text)
     return Rewrite(
         diff="\n".join(diff) + "\n",
         source="\n".join(new.lines[first - 1 : node.end_lineno]) + "\n",

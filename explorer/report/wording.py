@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from explorer.artifacts import SourceLocation
+from explorer.artifacts.common import CELL, is_cell
 from explorer.size_range import SizeRange
 
 _LINE_BREAKS = "\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029"
@@ -109,8 +110,8 @@ def range_text(size_range: SizeRange | None) -> str:
 
 def short_path(file: str) -> str:
     """A path as a reader knows it: below the working directory, or where Python finds modules."""
-    if re.search(r"[/\\]ipykernel_\d+[/\\]", file):
-        return "notebook cell"
+    if is_cell(file):
+        return CELL
     for folder in ("/site-packages/", "/dist-packages/"):
         if folder in file:
             return file.rpartition(folder)[2]

@@ -143,11 +143,14 @@ class _Comparison:
             if one == other:
                 continue
             places, target = self.places(a, b), _target(first)
+            texts = (self.left.call_text(a), self.right.call_text(b))
             if len(one) != len(other):
-                texts = (self.left.call_text(a), self.right.call_text(b))
                 yield Difference("constant", *texts, places)
                 continue
             x, y = next(pair for pair in zip(one, other, strict=True) if pair[0] != pair[1])
+            if _VALUE in (x, y):  # such as a linear with a bias beside one without
+                yield Difference("argument", *texts, places)
+                continue
             hint = _text_hint(target, x, y)
             words = _apart(f"{_shown(x)} in {target}", f"{_shown(y)} in {target}")
             yield Difference("constant", *words, places, hint)

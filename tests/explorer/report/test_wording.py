@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from explorer.artifacts import SourceLocation
+from explorer.artifacts.common import file_name
 from explorer.report.wording import (
     bytes_text,
     clean,
@@ -123,6 +124,10 @@ def test_a_path_below_home_begins_with_a_tilde(monkeypatch, tmp_path) -> None:
 def test_places() -> None:
     assert place_text(None) == ""
     assert place_text(SourceLocation("/elsewhere/a.py", 7)) == "/elsewhere/a.py:7"
+    in_cell = SourceLocation("/tmp/ipykernel_4711/123456.py", 7)
+    assert str(in_cell) == place_text(in_cell) == "notebook cell:7"
+    assert file_name(in_cell.file) == "notebook cell"
+    assert file_name("/elsewhere/a.py") == "a.py"
     lines = [SourceLocation("/x/a.py", line) for line in (9, 3, 4, 5, 12)]
     lines.append(SourceLocation("/x/b.py", 1))
     assert lines_text(lines) == "/x/a.py:3–5, 9, 12; /x/b.py:1"

@@ -218,6 +218,20 @@ def test_one_value_where_another_piece_takes_two() -> None:
     assert words(found) == [("argument", "operator.sub(x, y)", "operator.sub(x, x)")]
 
 
+def test_value_where_another_piece_passes_none() -> None:
+    def model(
+        x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        return demo.step(F.linear(x, weight, None)), demo.step(F.linear(x, weight, bias))
+
+    inputs = (X, random_rows(8, 8), random_rows(1, 8)[0])
+    (found,) = differences(model, *inputs, dynamic={"x": {0: "n"}})
+    linear = "torch.nn.functional.linear"
+    assert words((found,)) == [
+        ("argument", f"{linear}(x, weight, None)", f"{linear}(x, weight, bias)")
+    ]
+
+
 def test_dtype_of_an_input() -> None:
     def model(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         exact = x.double()
