@@ -13,8 +13,8 @@ PAGE = text_of("concepts.md")
 
 TERMS = """
 capture, dynamic dim, static, symbol, guard, branch site, specialization, normalise, splitting op,
-piece, cut, unique piece, size range, exact size, artifact, backend, store, plan, stitching function,
-dispatch size, policy, variant, audit, replay, CUDA graph, capture sizes
+piece, cut, unique piece, size range, exact size, artifact, backend, store, plan,
+stitching function, dispatch size, policy, variant, audit, replay, CUDA graph, capture sizes
 """
 
 
