@@ -60,6 +60,11 @@ def commands_of(page: str) -> list[tuple[str, str]]:
     return [each for each in found if "compare.py" not in each[0]]
 
 
+def names_of_files(page: str) -> set[str]:
+    """The files and folders of this project that are named in code font."""
+    return set(re.findall(r"`((?:\w+/)+(?:\w+\.\w+)?|\w+\.py)`", page))
+
+
 def sections_of(page: str) -> dict[str, str]:
     """Heading of the second level -> what stands below it; what stands before the first is ""."""
     parts = re.split(r"^## (.*)$", page, flags=re.MULTILINE)
@@ -174,6 +179,7 @@ __all__ = [
     "Step",
     "commands_of",
     "files_of",
+    "names_of_files",
     "sections_of",
     "steps_of",
     "text_of",
