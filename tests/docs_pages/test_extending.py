@@ -12,9 +12,18 @@ import torch
 from torch import fx
 
 import explorer
-from tests.docs_pages.pages import ROOT, PageRunner, files_of, names_of_files, steps_of, text_of
+from tests.docs_pages.pages import (
+    ROOT,
+    PageRunner,
+    files_of,
+    names_of_files,
+    sections_of,
+    steps_of,
+    text_of,
+)
 
 PAGE = text_of("extending.md")
+SECTIONS = sections_of(PAGE)
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="Inductor needs a C++ compiler"
@@ -45,14 +54,22 @@ def test_commands_print_what_the_page_shows(folder: Path) -> None:
         runner.assert_shows(step)
 
 
-@needs_compiler
-def test_blocks_print_what_the_page_shows(folder: Path) -> None:
-    runner = PageRunner(folder, files_of(PAGE))
-    steps = [step for step in steps_of(PAGE) if not step.is_command]
+@pytest.mark.parametrize(
+    ("heading", "shown"),
+    [
+        pytest.param("A graph pass", 1, marks=[pytest.mark.slow, needs_compiler]),
+        ("A view", 2),
+        ("A rule for where to cut", 3),
+    ],
+)
+def test_blocks_print_what_the_page_shows(heading: str, shown: int, folder: Path) -> None:
+    before = "A view" if heading.startswith("A rule") else heading  # its session is used on
+    steps = steps_of("".join(SECTIONS[each] for each in dict.fromkeys((before, heading))))
+    runner = PageRunner(folder, {})
     with torch.no_grad():
         for step in steps:
             runner.assert_shows(step)
-    assert sum(step.shown is not None for step in steps) == 6
+    assert sum(step.shown is not None for step in steps_of(SECTIONS[heading])) == shown
 
 
 class Noting:

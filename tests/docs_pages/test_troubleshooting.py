@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import sys
@@ -88,6 +89,33 @@ def test_panel_without_anywidget(monkeypatch: pytest.MonkeyPatch) -> None:
         widgets.explore(torch.relu, (torch.ones(2),))
     (quoted,) = quoted_in("The panel does not show, or is blank")
     assert quoted == f"ImportError: {raised.value}"
+
+
+def test_changed_code(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from tests.explorer.keeping import GraphKeeping
+
+    source = """
+def act(x):
+    return x * {}
+
+
+class Net(__import__("torch").nn.Module):
+    def forward(self, x):
+        return act(x)
+"""
+    path = folder / "net.py"
+    for factor in (2, 3):
+        path.write_text(source.format(factor), encoding="utf-8")
+        sys.modules.pop("net", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        net = importlib.import_module("net")
+        config = explorer.CompilationConfig(backend=GraphKeeping())
+        with torch.no_grad():
+            compiled = explorer.compile_model(net.Net(), (torch.ones(6, 8),), config=config)
+    assert compiled.compilation.counts["compiled"] == 1
+    said = [each.getMessage() for each in caplog.records if each.name == "explorer"]
+    assert said == [quoted_in(COMPILES)[0]]
 
 
 def test_full_disk(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
