@@ -140,6 +140,8 @@ class CompilationStore:
         for manifest in self._candidates():
             if self._try(manifest, Reading.fits):
                 return StoredAnswer(LABEL, True, manifest.label, (), "")
+        if not self.reasons and self._live.has_hooks():
+            self._misfits.append((0, "its modules have hooks"))
         nearest = self._store.nearest(self._kind, self._factors)
         if self.reasons or nearest is None:
             reason = "; ".join(dict.fromkeys(self.reasons)) or "no compilation is stored"

@@ -53,7 +53,10 @@ class DynamicShapesType(Enum):
     UNBACKED = "unbacked"
     """Symbols without a value: a branch on one is an error at capture, so no guard is possible."""
     BACKED_SIZE_OBLIVIOUS = "backed_size_oblivious"
-    """Backed, but sizes 0 and 1 are not excluded up front."""
+    """Backed, but sizes 0 and 1 are not excluded up front.
+
+    Where torch has a rule for sizes without a value, it is used instead of a guard.
+    """
 
 
 class GuardPolicy(Enum):
@@ -62,27 +65,31 @@ class GuardPolicy(Enum):
     DROP = "drop"
     """Nothing: the graph runs and may answer wrongly, as in vLLM."""
     CHECK = "check"
-    """GuardViolation, which names the condition, its line and the sizes that it holds for."""
+    """GuardViolation, with the condition, its line, and the sizes that the graph is right for."""
     VARIANTS = "variants"
     """Another graph is captured for such calls, and picked from then on."""
 
 
 class OutOfRange(Enum):
-    """What happens at a dispatch size that lies in no range."""
+    """What happens at a dispatch size above the last range; size 0 is always served eagerly."""
 
     ERROR = "error"
-    """SizeOutOfRange."""
+    """SizeOutOfRange, with the ranges that there are."""
     EAGER = "eager"
-    """The model runs as it is."""
+    """The model itself serves the call, uncompiled."""
 
 
 class GradPolicy(Enum):
-    """What happens when an input of a call requires grad."""
+    """What happens when an input of a call requires grad while gradients are computed.
+
+    Parameters that require grad are no such case: the model then runs without gradients, and that
+    is said once.
+    """
 
     ERROR = "error"
-    """GradRequired."""
+    """GradRequired: a compiled model has no backward."""
     EAGER = "eager"
-    """The model runs as it is, so that gradients flow."""
+    """The model itself serves the call, uncompiled, and its result has a backward."""
 
 
 class CUDAGraphMode(Enum):
@@ -122,9 +129,11 @@ class DynamicShapesConfig:
     """How the sizes of dynamic dims enter the capture.
 
     Attributes:
-        type: the kind of mark.
+        type: whether a size has an example value while the model is traced, on which the trace may
+            branch.
         evaluate_guards: as in vLLM: evaluate only the conditions on sizes, whatever the policy,
-            and fail the call where one does not hold; sizes 0 and 1 are not looked at.
+            and fail the call where one does not hold; sizes 0 and 1 are not looked at. It needs
+            backed sizes, and not GuardPolicy.VARIANTS.
     """
 
     type: DynamicShapesType = DynamicShapesType.BACKED
@@ -148,9 +157,11 @@ class StoreConfig:
     """Where artifacts are kept between processes.
 
     Attributes:
-        root: a folder of the user's own; None takes ``piecewise-explorer`` in the user's cache.
-        enabled: whether artifacts are looked up and kept.
-        require_hit: whether a miss is an error instead of a compile.
+        root: a folder of the user's own, which nobody else may write to; None takes
+            ``piecewise-explorer`` below ``XDG_CACHE_HOME`` or ``~/.cache``.
+        enabled: whether artifacts are looked up and kept; without, each process compiles.
+        require_hit: whether a miss is a ``StoreMiss`` instead of a compile; for processes that must
+            not compile. It needs ``enabled``.
     """
 
     root: Path | None = None
@@ -178,19 +189,23 @@ class CompilationConfig:
         backend: ``"inductor"``, ``"eager"``, or an object with the Backend protocol.
         splitting_ops: names of the ops at which the graph is cut: ``ns::op``, ``ns::op.overload``,
             a public torch name (``torch.nn.functional.scaled_dot_product_attention``,
-            ``Tensor.view``), or ``module:glob`` over module paths.
+            ``Tensor.view``), or ``module:glob`` over module paths. Empty leaves the graph whole; an
+            unknown name is an error, one that does not occur a warning.
         compile_sizes: dispatch sizes, 1..max_size, with an artifact of their own; the word
             ``"cudagraph_capture_sizes"`` stands for those.
         compile_ranges_endpoints: ``e0 < e1 < ...`` make the ranges
-            ``[1, e0] [e0+1, e1] ... [last+1, max_size]``.
-        max_size: upper end of the last range, 1..2**31-1.
+            ``[1, e0] [e0+1, e1] ... [last+1, max_size]``; sorted, and those that make no range of
+            their own are dropped with a note. Empty makes one range.
+        max_size: upper end of the last range, 1..2**31-1; an exact size beyond it is an error.
         dispatch_dim: name of the size that picks the range; None means the first dynamic dim.
-        out_of_range: what a call above the last range gets.
-        grad: what a call gets whose input requires grad.
+        out_of_range: what a call above the last range gets; an error unless you say otherwise.
+        grad: what a call gets whose input requires grad; an error unless you say otherwise.
         dynamic_shapes: how dynamic dims are marked.
         guard_policy: what a call gets that the captured graph is not valid for.
-        variants_limit: captured graphs of one model under VARIANTS, at most; at least 1.
-        dedupe: whether equal pieces share one artifact.
+        variants_limit: captured graphs of one model under VARIANTS, at most; at least 1. A call
+            that needs one more is a ``VariantsLimit``.
+        dedupe: whether equal pieces share one artifact; False compiles each piece, which tells
+            whether sharing is at fault.
         cudagraph_mode: what CUDA graphs are captured of; the modes that capture no graph of the
             model leave it out.
         cudagraph_capture_sizes: dispatch sizes, 1..max_size, with a CUDA graph; a smaller call is

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.docs_pages.pages import ROOT, commands_of, files_of
+
 PAGE = ROOT / "docs" / "why_did_my_branch_specialize.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
-FILE = re.compile(r"`([\w.]+\.py)`[^`]*(?:`[^`]*`[^`]*)?\n\n```python\n(.*?)```", re.DOTALL)
-COMMANDS = re.compile(r"```console\n(.*?)```", re.DOTALL)
 SECONDS = re.compile(r"\d+\.\d+ ?s\b")
 
 
@@ -24,21 +23,6 @@ SECONDS = re.compile(r"\d+\.\d+ ?s\b")
 def test_links_lead_to_files(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
-
-
-def files_of(page: str) -> dict[str, str]:
-    """Name -> source of the files that a page tells its reader to write."""
-    return dict(FILE.findall(page))
-
-
-def commands_of(page: str) -> list[tuple[str, str]]:
-    """(command, what the page shows of its output) in the order of the page."""
-    found = []
-    for block in COMMANDS.findall(page):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, shown = part.partition("\n")
-            found.append((command, shown))
-    return [each for each in found if "compare.py" not in each[0]]
 
 
 def test_page_has_files_and_commands() -> None:

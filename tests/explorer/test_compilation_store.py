@@ -272,6 +272,15 @@ def test_names_of_layers_lead_to_the_layers_of_this_model() -> None:
     check(session, model, filled(5, 4))
 
 
+def test_hooks_are_said_to_be_why_nothing_is_stored_whole() -> None:
+    model = Net().eval()
+    model.register_forward_hook(lambda module, args, output: None)
+    session = session_of(model, filled(6, 4))
+    session.update()
+    answer = session.stored_whole()
+    assert (answer.is_hit, answer.reason) == (False, "its modules have hooks")
+
+
 def test_a_call_of_another_flag_is_refused_as_before() -> None:
     first = compiled(Net(), filled(6, 4))
     second = loaded(Net(), filled(6, 4))
