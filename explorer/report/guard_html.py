@@ -11,7 +11,16 @@ from explorer.report.guard_results_view import coverage_view
 from explorer.report.guard_svg import guard_svg, map_text
 from explorer.report.guard_view import diagnosis_view
 from explorer.report.html import styles
-from explorer.report.markup import Column, bullets, code_block, details, escaped, paragraph, table
+from explorer.report.markup import (
+    Column,
+    bullets,
+    code_block,
+    details,
+    escaped,
+    paragraph,
+    sentences,
+    table,
+)
 
 _SITES = (
     Column("place", "line"),
@@ -70,7 +79,7 @@ def _finding(finding: Mapping[str, Any]) -> str:
     place = f" · {escaped(finding['place'])}" if finding["place"] else ""
     return (
         f"<p><strong>✗ {escaped(finding['title'])}</strong>{place} "
-        f"<code>{escaped(finding['code'])}</code></p>{bullets(finding['sentences'])}"
+        f"<code>{escaped(finding['code'])}</code></p>{sentences(finding['sentences'])}"
     )
 
 
@@ -83,9 +92,9 @@ def _tables(view: Mapping[str, Any]) -> list[str]:
     if not view["audited"] and view["specializations"]:
         parts.append(bullets(each["text"] for each in view["specializations"]))
     bad = [f"⚠ {each['text']}" for each in view["notes"] if each["is_bad"]]
-    parts += [bullets(bad)] if bad else []
+    parts += [sentences(bad)] if bad else []
     good = [each["text"] for each in view["notes"] if not each["is_bad"]]
-    return parts + ([details("what else is known", bullets(good))] if good else [])
+    return parts + ([details("what else is known", sentences(good))] if good else [])
 
 
 def _fixes(view: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +117,12 @@ def code_block(source: str) -> str:
 def bullets(texts: Iterable[str]) -> str:
     """A list of sentences."""
     return f"<ul>{''.join(f'<li>{escaped(text)}</li>' for text in texts)}</ul>"
+
+
+def sentences(texts: Iterable[str]) -> str:
+    """A list of sentences of our own, in which what stands between backticks is code."""
+    items = (re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text)) for text in texts)
+    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
 
 
 def paragraph(text: str) -> str:

@@ -11,7 +11,13 @@ function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-// The same for parts of an SVG drawing.
+// A sentence as nodes: what stands between backticks in it is code.
+function prose(text) {
+  return String(text).split(/`([^`]+)`/)
+    .map((part, index) => index % 2 ? h("code", {}, part) : part);
+}
+
+// The same as h for parts of an SVG drawing.
 function s(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   setAttributes(element, attributes);

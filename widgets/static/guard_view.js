@@ -239,7 +239,7 @@ function render({ model, el }) {
             `${each.is_allowed ? "·" : "✗"} ${each.title}`),
           place(each), h("span", { class: "pwx-quiet" }, `right only where ${each.conditions}`)),
         h("pre", { class: "pwx-code" }, each.code),
-        each.sentences.map((text) => h("p", {}, text)),
+        each.sentences.map((text) => h("p", {}, ...prose(text))),
       ]))) : h("p", { class: "pwx-quiet" }, none));
   }
 
@@ -281,7 +281,7 @@ function render({ model, el }) {
         foldable(state, `fix ${each.title}`, [
           h("span", { class: "pwx-mark" }, `${FIX_SIGNS[each.mark]} ${each.words}`),
           h("code", {}, each.title)], [
-          h("p", {}, each.text),
+          h("p", {}, ...prose(each.text)),
           each.diff ? diffBlock(each.diff) : ""], { "data-fix": index }))))] : []));
   }
 
@@ -289,7 +289,7 @@ function render({ model, el }) {
     const { notes } = view();
     const bad = notes.filter((each) => each.is_bad), good = notes.filter((each) => !each.is_bad);
     const list = (rows, sign) => h("ul", { class: "pwx-notes" },
-      rows.map((each) => h("li", {}, `${sign}${each.text}`)));
+      rows.map((each) => h("li", {}, sign, ...prose(each.text))));
     clear(parts.notes).append(
       bad.length ? list(bad, "⚠ ") : "",
       good.length ? foldable(state, "notes", `What else is known: ${good.length}`, list(good, ""))

@@ -268,3 +268,10 @@ def test_a_failed_write_leaves_the_old_page_and_no_draft(tmp_path) -> None:
 def test_a_missing_folder_is_an_error(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         html.write_page(tmp_path / "nowhere" / "report.html", "x")
+
+
+def test_code_between_backticks_is_code_and_stays_escaped() -> None:
+    assert markup.sentences(["the test `n == 4` was `<b>`", "one ` alone", "``"]) == (
+        "<ul><li>the test <code>n == 4</code> was <code>&lt;b&gt;</code></li>"
+        "<li>one ` alone</li><li>``</li></ul>"
+    )
