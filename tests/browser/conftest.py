@@ -62,23 +62,33 @@ def lab(
 
 
 @pytest.fixture
-def run_cells(
+def open_page(
     lab: LabServer, chromium: Any, request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[..., OpenPage]]:
-    """``run_cells(*cells, theme=...)`` runs a notebook of these cells and returns its page."""
+) -> Iterator[Callable[[], OpenPage]]:
+    """``open_page()`` is a page for one notebook; each leaves a picture."""
     opened: list[OpenPage] = []
     name = _name_of(request)
 
-    def run(*cells: str, theme: str = "JupyterLab Light") -> OpenPage:
-        page = OpenPage(chromium.new_page(viewport=WINDOW), lab, f"{name}_{len(opened)}")
-        opened.append(page)
-        page.run(cells, theme)
-        return page
+    def open_one() -> OpenPage:
+        opened.append(OpenPage(chromium.new_page(viewport=WINDOW), lab, f"{name}_{len(opened)}"))
+        return opened[-1]
 
-    yield run
+    yield open_one
     for page in opened:
         keep_picture(page.page, page.name, tmp_path)
         page.page.close()
+
+
+@pytest.fixture
+def run_cells(open_page: Callable[[], OpenPage]) -> Callable[..., OpenPage]:
+    """``run_cells(*cells, theme=...)`` runs a notebook of these cells and returns its page."""
+
+    def run(*cells: str, theme: str = "JupyterLab Light") -> OpenPage:
+        page = open_page()
+        page.run(cells, theme)
+        return page
+
+    return run
 
 
 @pytest.fixture

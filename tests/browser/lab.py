@@ -154,6 +154,10 @@ class OpenPage:
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
         notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        self.run_notebook(notebook, theme)
+
+    def run_notebook(self, notebook: Any, theme: str) -> None:
+        """Opens a notebook and runs all of its cells; a cell that fails is an error."""
         nbformat.write(notebook, self.lab.notebooks / f"{self.name}.ipynb")
         workspace = secrets.token_hex(4)  # a used one would open its old tabs
         self.page.goto(
