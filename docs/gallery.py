@@ -89,13 +89,12 @@ def _lesson(path: Path, folder: Path, executed: Path | None) -> tuple[str, str, 
 
 def _run(notebook: Any) -> str:
     """Runs the cells, outputs into the notebook; what failed, or nothing."""
-    os.environ["PIECEWISE_EXPLORER_STATIC"] = "1"  # kernels inherit it
     with tempfile.TemporaryDirectory() as scratch:
         client = NotebookClient(
             notebook, timeout=SECONDS_PER_CELL, resources={"metadata": {"path": scratch}}
         )
         try:
-            client.execute()
+            client.execute(env={**os.environ, "PIECEWISE_EXPLORER_STATIC": "1"})
         except CellExecutionError as error:
             return f"failed: {error.ename}: {error.evalue}"
     return ""

@@ -192,7 +192,7 @@ class Session:
         request, wanted = self._changed(changes)
         config = _config_of_steps(wanted)
         stored = CompilationStore(request, config)
-        self._load(stored, {}, if_missing="would compile")  # what is there needs no trace
+        self._load(stored, {}, is_plan=True)  # what is there needs no trace
         with without_collections():
             return cut(request, config, self._cache.timed({}, is_plan=True)), config
 
@@ -247,7 +247,7 @@ class Session:
             request, wanted = self._changed(changes)
             config = _config_of_steps(wanted)
             stored = CompilationStore(request, config)
-            found = self._load(stored, timings, if_missing="compiling")
+            found = self._load(stored, timings)
             if found is not None:
                 if cancel is not None:
                     cancel.raise_if_cancelled()
@@ -288,14 +288,14 @@ class Session:
             return self._now(_timed(compilation, started), request, wanted)
 
     def _load(
-        self, stored: CompilationStore, timings: dict[str, float], *, if_missing: str
+        self, stored: CompilationStore, timings: dict[str, float], *, is_plan: bool = False
     ) -> Found | None:
         """The stored compilation that fits, where nothing was captured for it in this session.
 
         Args:
             stored: what to look for.
             timings: takes the seconds of a load.
-            if_missing: what happens to the model where the one that is there does not fit.
+            is_plan: nothing is compiled where the one that is there does not fit.
         """
         request, config = stored.request, stored.config
         if self._cache.has("capture", capture_reads(request, config)):
@@ -306,7 +306,10 @@ class Session:
             timings |= _timings_of_a_load(time.perf_counter() - started)
             self._cache.keep("capture", capture_reads(request, config), found.captured)
         elif stored.reasons:
-            logger.warning("%s %s again: %s", if_missing, self._name, stored.reasons[0])
+            if is_plan:
+                logger.warning("would compile %s again: %s", self._name, stored.reasons[0])
+            else:
+                logger.warning("compiling %s again: %s", self._name, stored.reasons[0])
         return found
 
     def _now(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -156,5 +157,7 @@ def test_gallery_of_lessons_that_were_run(gallery: ModuleType, tmp_path: Path) -
 
 
 def test_lesson_that_fails_is_told(gallery: ModuleType, tmp_path: Path) -> None:
-    lesson = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    source = "import os\nint(os.environ['PIECEWISE_EXPLORER_STATIC']) / 0"
+    lesson = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     assert "ZeroDivisionError" in gallery._run(lesson)
+    assert "PIECEWISE_EXPLORER_STATIC" not in os.environ
