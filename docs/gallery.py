@@ -202,7 +202,9 @@ def _index(
                 f'<li><a href="{page}">{html.escape(text)}</a> {html.escape(failed)}</li>'
                 for page, text, failed in entries
             )
-            body += f"<h2>{title}</h2><ul>{items}</ul>"
+            # Lessons are numbered from 0, as their files are.
+            start, end = ('<ol start="0">', "</ol>") if entries is lessons else ("<ul>", "</ul>")
+            body += f"<h2>{title}</h2>{start}{items}{end}"
     (folder / "index.html").write_text(_page("piecewise-explorer", body), encoding="utf-8")
 
 
