@@ -20,6 +20,7 @@ import griffe
 from explorer.cli import command_parser
 
 FOLDER = Path(__file__).resolve().parent
+SOURCES = FOLDER.parent
 PAGES = ("configuration.md", "command_line.md")
 PART = re.compile(r"(<!-- begin: (\w+) ([\w. ]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -79,7 +80,7 @@ def arguments(path: str) -> str:
     """A table of the arguments of a function, and below it what the function raises."""
     module, _, name = path.rpartition(".")
     described = griffe.load(
-        f"explorer.{module}", search_paths=[FOLDER.parent], docstring_parser="google"
+        f"explorer.{module}", search_paths=[SOURCES], docstring_parser="google"
     )[name]
     rows = [
         (f"`{each.name}`", _line(each))
@@ -94,7 +95,7 @@ def arguments(path: str) -> str:
 
 
 def _config() -> griffe.Object | griffe.Alias:
-    return griffe.load("explorer.config", search_paths=[FOLDER.parent], docstring_parser="google")
+    return griffe.load("explorer.config", search_paths=[SOURCES], docstring_parser="google")
 
 
 def _section(described: griffe.Object | griffe.Alias, kind: griffe.DocstringSectionKind) -> list:

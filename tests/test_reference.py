@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
-import subprocess
-import sys
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
@@ -42,15 +40,25 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def test_pages_are_up_to_date() -> None:
-    done = subprocess.run(
-        [sys.executable, str(DOCS / "reference.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=DOCS.parent,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_pages_are_up_to_date(reference: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reference.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_a_page_that_is_out_of_date_is_told_and_left_alone(
+    reference: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in reference.PAGES:
+        (tmp_path / name).write_text(page(name).replace("8192", "8193"), encoding="utf-8")
+    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(reference, "SOURCES", DOCS.parent)
+    assert reference.main(["--check"]) == 1
+    assert "docs/configuration.md is out of date" in capsys.readouterr().out
+    assert "8193" in (tmp_path / "configuration.md").read_text(encoding="utf-8")
+    assert reference.main([]) == 0
+    assert (tmp_path / "configuration.md").read_text("utf-8") == page("configuration.md")
 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
