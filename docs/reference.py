@@ -27,21 +27,20 @@ PART = re.compile(r"(<!-- begin: (\w+) ([\w. ]+?) -->\n).*?(<!-- end -->)", re.D
 
 def main(arguments: list[str]) -> int:
     """Writes or checks the pages; returns the exit code."""
-    stale = []
+    stale, checks = [], "--check" in arguments
     for name in PAGES:
         page = FOLDER / name
         text = page.read_text(encoding="utf-8")
         filled = fill(text)
         if filled != text:
             stale.append(name)
-            if "--check" not in arguments:
+            if not checks:
                 page.write_text(filled, encoding="utf-8")
-    said = (
-        "is not up to date: run python docs/reference.py" if "--check" in arguments else "written"
-    )
     for name in stale:
-        print(f"docs/{name} {said}")
-    return int(bool(stale) and "--check" in arguments)
+        print(
+            f"docs/{name}", "is out of date: run python docs/reference.py" if checks else "written"
+        )
+    return int(bool(stale) and checks)
 
 
 def fill(text: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 LONGEST_FIRST = (  # else one process is left with them when the others have nothing more to do
     "test_property_split.py",
     "test_under_inductor.py",
