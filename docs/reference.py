@@ -10,6 +10,7 @@ A part stands between two comments, ``<!-- begin: settings CompilationConfig -->
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def fill(text: str) -> str:
 
 def settings(name: str) -> str:
     """A table of the fields of a configuration class: type, default, meaning."""
-    described = _config()[name]
+    described = _module("config")[name]
     rows = [
         (f"`{each.name}`", _code(str(each.annotation)), _default(described[each.name]), _line(each))
         for each in _section(described, griffe.DocstringSectionKind.attributes)
@@ -69,7 +70,7 @@ def choices(name: str) -> str:
     """A table of the members of an enum, with what is written below each."""
     rows = [
         (f"`{name}.{member}`", _code(str(found.value)), _prose(found.docstring.value))
-        for member, found in _config()[name].attributes.items()
+        for member, found in _module("config")[name].attributes.items()
         if found.value is not None and found.docstring is not None  # a property has no value
     ]
     return _table(("choice", "as text", "meaning"), rows)
@@ -78,9 +79,7 @@ def choices(name: str) -> str:
 def arguments(path: str) -> str:
     """A table of the arguments of a function, and below it what the function raises."""
     module, _, name = path.rpartition(".")
-    described = griffe.load(
-        f"explorer.{module}", search_paths=[SOURCES], docstring_parser="google"
-    )[name]
+    described = _module(module)[name]
     rows = [
         (f"`{each.name}`", _line(each))
         for each in _section(described, griffe.DocstringSectionKind.parameters)
@@ -93,8 +92,14 @@ def arguments(path: str) -> str:
     return "\n\n".join([*tables, _table(("raises", "when"), raised)] if raised else tables)
 
 
-def _config() -> griffe.Object | griffe.Alias:
-    return griffe.load("explorer.config", search_paths=[SOURCES], docstring_parser="google")
+@functools.cache
+def _package() -> griffe.Object | griffe.Alias:
+    """The package ``explorer``, read without running it."""
+    return griffe.load("explorer", search_paths=[SOURCES], docstring_parser="google")
+
+
+def _module(name: str) -> griffe.Object | griffe.Alias:
+    return _package()[name]
 
 
 def _section(described: griffe.Object | griffe.Alias, kind: griffe.DocstringSectionKind) -> list:
