@@ -248,6 +248,11 @@ class InductorBackend:
         Raises:
             CompileError: it holds something that cannot be saved.
         """
+        if self.settings.get("force_disable_caches"):
+            raise CompileError(
+                "it cannot be saved: inductor_config has force_disable_caches, under which torch "
+                "makes nothing that can be. To store nothing use StoreConfig(enabled=False)."
+            )
         try:
             return kernels.packed(function.artifact, inductor.generated_code(function.artifact))
         except Exception as error:  # whatever the parts of an artifact raise

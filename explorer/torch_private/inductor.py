@@ -173,7 +173,9 @@ def unknown_settings(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _setting_names() -> frozenset[str]:
-    return frozenset(torch._inductor.config.get_config_copy())
+    # get_config_copy of torch 2.13 leaves out settings that moved and are aliases now, such as
+    # force_disable_caches; patch takes them.
+    return frozenset(vars(torch._inductor.config)["_config"])
 
 
 def settings_digest() -> str:

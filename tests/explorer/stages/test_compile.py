@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -281,6 +282,17 @@ def test_unknown_inductor_setting_names_the_nearest() -> None:
     config = CompilationConfig(inductor_config={"max_autotun": True})
     with pytest.raises(ConfigError, match=r"no setting 'max_autotun'; nearest: .*max_autotune"):
         explorer.compile_model(doubles, (filled(5, 3),), config=config)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs a C++ compiler")
+def test_a_setting_that_is_an_alias_is_taken_and_said_to_store_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = CompilationConfig(inductor_config={"force_disable_caches": True}, max_size=64)
+    with explorer.counters.expect(compiled=1, saved=0):
+        fast = explorer.compile_model(doubles, (filled(5, 3),), config=config)
+    torch.testing.assert_close(fast(filled(7, 3)), doubles(filled(7, 3)))
+    assert "inductor_config has force_disable_caches" in caplog.text
 
 
 @pytest.mark.slow
