@@ -1,8 +1,8 @@
 """Inductor: compile one piece, find its generated code, and the fastest safe way to call it.
 
 Private names used (torch 2.13.0): ``torch._inductor.standalone_compile`` (``fake_mode=``,
-``aot=True``), ``torch._inductor.config`` and ``torch._functorch.config`` with ``get_config_copy``,
-``torch._inductor.exc.InductorError``, and of an artifact: ``inner_fn``,
+``aot=True``), ``torch._inductor.config`` and ``torch._functorch.config`` with ``get_config_copy``
+and ``_config``, ``torch._inductor.exc.InductorError``, and of an artifact: ``inner_fn``,
 ``serialize().runtime_metadata``, ``CompiledFxGraph.current_callable`` and ``source_code``; of
 ``torch._inductor.async_compile.AsyncCompile``: ``pool``, and the setting ``compile_threads``.
 """
