@@ -24,6 +24,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from explorer.artifacts.common import Expression
+from explorer.torch_private.beside import alone
 
 _TORCH_FOLDER = str(Path(torch.__file__).parent)
 
@@ -134,11 +135,14 @@ def fresh_inputs(
         hint = int(value.node.expr.xreplace(hints))
         return shape_env.create_symintnode(expression, hint=hint)
 
-    for guard in guards:
-        condition = guard.xreplace(new_of)
-        if condition.free_symbols:
-            shape_env.evaluate_expr(condition)
-    values = _fake_values(examples, convert, fake_mode)
+    # Alone, because torch 2.13 keeps the tracer of torch.export for the whole process, and symbols
+    # of this thread would be handed to the trace of another one.
+    with alone():
+        for guard in guards:
+            condition = guard.xreplace(new_of)
+            if condition.free_symbols:
+                shape_env.evaluate_expr(condition)
+        values = _fake_values(examples, convert, fake_mode)
     return FreshInputs(
         values=values,
         fake_mode=fake_mode if original else None,
