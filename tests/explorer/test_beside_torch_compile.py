@@ -465,6 +465,35 @@ def test_an_export_that_begins_in_a_capture_is_right(captured: Running) -> None:
     torch.testing.assert_close(cell.result(), outer(x))
 
 
+def test_inputs_of_a_piece_are_made_while_nobody_else_traces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else an export in another thread takes the symbols in them into its trace."""
+    from explorer.torch_private import shapes
+
+    others: list[bool] = []
+
+    def another_may_trace() -> bool:
+        is_free = beside.COMPILE_LOCK.acquire(blocking=False)
+        if is_free:
+            beside.COMPILE_LOCK.release()
+        return is_free
+
+    def fake_values(*args: Any) -> Any:
+        others.append(Running(another_may_trace).result())
+        return original(*args)
+
+    original = shapes._fake_values
+    monkeypatch.setattr(shapes, "_fake_values", fake_values)
+    explorer.compile_model(
+        Model(),
+        (torch.ones(3, 4),),
+        dynamic_arg_dims={"x": {0: "n"}},
+        config=explorer.CompilationConfig(backend="eager"),
+    )
+    assert others == [False]
+
+
 # ------------------------------------------------------------- AOTAutograd in the other thread
 
 
