@@ -112,7 +112,7 @@ class CompilationStore:
         for manifest in self._candidates():
             found = self._try(manifest, Reading.found)
             if found is not None:
-                counters.add(compilations_loaded=1)
+                counters.add(compilations_loaded=1, loaded=len(found.plan.compiled.artifacts))
                 return found
         return None
 

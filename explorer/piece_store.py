@@ -165,7 +165,10 @@ class PieceStore:
         )
 
     def load(self, request: StoreRequest) -> list[MadeCode] | None:
-        """What is stored for a request; None where there is nothing."""
+        """What is stored for a request; None where there is nothing.
+
+        Who uses it counts it: of a whole compilation only all of it is of use.
+        """
         if self._store is None:
             return None
         for factors in request.factor_sets:
@@ -177,7 +180,6 @@ class PieceStore:
             except Exception as error:  # whatever a backend raises for bytes that do not fit
                 self._store.reject(entry, f"it cannot be loaded ({error})")
                 continue
-            counters.add(loaded=len(found))
             return found
         return None
 

@@ -184,6 +184,7 @@ class PieceCompiler:
                     stored.save(request, made)
                     phases = {LOAD: load_seconds, STORE: time.perf_counter() - started}
                     return self._new(wanted, _with_phases(made, phases), names)
+        counters.add(loaded=len(found))
         found = _with_phases(found, {LOAD: load_seconds})
         return self._artifacts(wanted, found, ArtifactOrigin.STORE)
 

@@ -765,6 +765,29 @@ def test_a_lost_piece_is_a_miss_of_the_whole(store_of_the_test: Path) -> None:
     loaded(Net(), filled(6, 4))
 
 
+class Twice(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * 2).relu() + 1
+
+
+@pytest.mark.parametrize("lost", ["A", "B"])
+def test_what_is_read_of_a_whole_that_lost_a_piece_counts_once(lost: str) -> None:
+    from explorer.store.artifact_store import open_store
+
+    config = {"splitting_ops": ("Tensor.relu",)}
+    first = compiled(Twice(), filled(6, 4), config=config)
+    assert [each.unique_id for each in first.compilation.artifacts] == ["A", "B"]
+    store = open_store(None)
+    (piece,) = (each for each in store.find("piece", {}) if each.label.split()[0] == lost)
+    entry = store.get("piece", piece.factors)
+    assert entry is not None
+    store.reject(entry, "the test wants it gone")
+    with counters.expect(loaded=1, compiled=1, saved=1, compilations_loaded=0):
+        session_of(Twice(), filled(6, 4), config=config).update()
+    with counters.expect(loaded=2):
+        loaded(Twice(), filled(6, 4), config=config)
+
+
 def test_nothing_is_looked_up_where_the_store_is_off_or_the_backend_keeps_nothing() -> None:
     compiled(Net(), filled(6, 4))
     compiled(Net(), filled(6, 4), config={"store": StoreConfig(enabled=False)})
