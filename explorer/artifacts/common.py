@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,17 +14,24 @@ Expression: TypeAlias = Any
 
 
 _CELL_FILE = re.compile(r"[/\\]ipykernel_\d+[/\\]")
-CELL = "notebook cell"
 
 
-def is_cell(file: str) -> bool:
-    """Whether a path is one that Jupyter made up for a cell; no such file exists."""
-    return _CELL_FILE.search(file) is not None
+def cell_name(file: str) -> str | None:
+    """``cell In[3]`` for a path that IPython made up for a cell; no such file exists.
+
+    In another process than the one that ran the cell it is ``notebook cell``; for a file None.
+    """
+    shell_of = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    name_of = getattr(getattr(shell_of(), "compile", None), "format_code_name", lambda _: None)
+    found = name_of(file)  # ("Cell", "In[3]")
+    if found is not None:
+        return f"cell {found[1]}"
+    return "notebook cell" if _CELL_FILE.search(file) else None
 
 
 def file_name(file: str) -> str:
-    """The last part of a path, or that it is a cell."""
-    return CELL if is_cell(file) else Path(file).name
+    """The last part of a path, or which cell it is."""
+    return cell_name(file) or Path(file).name
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class SourceLocation:
     end_column: int | None = None
 
     def __str__(self) -> str:
-        return f"{CELL if is_cell(self.file) else self.file}:{self.line}"
+        return f"{cell_name(self.file) or self.file}:{self.line}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from explorer.artifacts import SourceLocation
-from explorer.artifacts.common import CELL, is_cell
+from explorer.artifacts.common import cell_name
 from explorer.size_range import SizeRange
 
 _LINE_BREAKS = "\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029"
@@ -110,8 +110,9 @@ def range_text(size_range: SizeRange | None) -> str:
 
 def short_path(file: str) -> str:
     """A path as a reader knows it: below the working directory, or where Python finds modules."""
-    if is_cell(file):
-        return CELL
+    cell = cell_name(file)
+    if cell is not None:
+        return cell
     for folder in ("/site-packages/", "/dist-packages/"):
         if folder in file:
             return file.rpartition(folder)[2]

@@ -1,7 +1,9 @@
 """Numbers with units, clean text, short places."""
 
+import pkgutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -114,6 +116,24 @@ def test_small_words() -> None:
 )
 def test_paths_are_as_short_as_a_reader_knows_them(file: str, expected: str) -> None:
     assert short_path(file.format(cwd=Path.cwd())) == expected
+
+
+@pytest.mark.parametrize(
+    "compiler",
+    ["IPython.core.compilerop:CachingCompiler", "ipykernel.compiler:XCachingCompiler"],
+)
+def test_a_cell_has_the_number_that_it_ran_with(
+    compiler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = pkgutil.resolve_name(compiler)()
+    in_cell = SourceLocation(cells.cache("a = 1\nb = 2\n", 3), 2)
+    elsewhere = SourceLocation("/elsewhere/a.py", 2)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(compile=cells))
+    assert str(in_cell) == place_text(in_cell) == "cell In[3]:2"
+    assert file_name(in_cell.file) == short_path(in_cell.file) == "cell In[3]"
+    assert str(elsewhere) == "/elsewhere/a.py:2"
+    again = SourceLocation(cells.cache("a = 1\nb = 2\n", 7), 2)
+    assert str(again) == "cell In[7]:2"
 
 
 def test_a_path_below_home_begins_with_a_tilde(monkeypatch, tmp_path) -> None:
