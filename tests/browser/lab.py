@@ -50,7 +50,8 @@ USE_THEME = """async (theme) => {
     while (current() !== theme) await new Promise(done => setTimeout(done, 100));
     return true;
 }"""
-RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+RUN = "(which) => window.jupyterapp.commands.execute(`notebook:run-all-${which}`)"
+GO_TO_CELL = "(cell) => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = cell; }"
 
 
 class LabServer:
@@ -156,8 +157,14 @@ class OpenPage:
         notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
         self.run_notebook(notebook, theme)
 
-    def run_notebook(self, notebook: Any, theme: str) -> None:
-        """Opens a notebook and runs all of its cells; a cell that fails is an error."""
+    def run_notebook(self, notebook: Any, theme: str, *, until: int | None = None) -> None:
+        """Opens a notebook and runs its cells; one that fails is an error.
+
+        Args:
+            notebook: as nbformat has it.
+            theme: of JupyterLab.
+            until: position of the first cell that is left for ``run_rest``.
+        """
         nbformat.write(notebook, self.lab.notebooks / f"{self.name}.ipynb")
         workspace = secrets.token_hex(4)  # a used one would open its old tabs
         self.page.goto(
@@ -167,7 +174,18 @@ class OpenPage:
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         assert self.page.evaluate(KERNEL_IS_THERE)
         assert self.page.evaluate(USE_THEME, theme)
-        ran = self.page.evaluate(RUN_ALL)
+        if until is None:
+            self._run("cells")
+        else:
+            self.page.evaluate(GO_TO_CELL, until)
+            self._run("above")
+
+    def run_rest(self) -> None:
+        """Runs the cells that were left."""
+        self._run("below")
+
+    def _run(self, which: str) -> None:
+        ran = self.page.evaluate(RUN, which)
         assert ran is True, self.page.locator(".jp-OutputArea-output").all_inner_texts()
 
     def assert_clean(self) -> None:

@@ -32,20 +32,15 @@ def test_tour_leaves_a_live_panel(open_page: Callable[[], OpenPage]) -> None:
 
 def test_lesson_on_the_panel_drives_and_closes_it(open_page: Callable[[], OpenPage]) -> None:
     notebook = lesson("06_live")
-    closing = [cell for cell in notebook.cells if "panel.close()" in cell.source]
-    assert len(closing) == 1
-    before = {**notebook, "cells": notebook.cells[: notebook.cells.index(closing[0])]}
+    (closing,) = (i for i, cell in enumerate(notebook.cells) if "panel.close()" in cell.source)
     seen = open_page()
-    seen.run_notebook(nbformat.from_dict(before), "JupyterLab Dark")
+    seen.run_notebook(notebook, "JupyterLab Dark", until=closing)
     panels = seen.page.locator(".piecewise-panel")
     first, second = panels.nth(0), panels.nth(1)
     for panel, text in ((first, "last call n = 17"), (second, "2 graphs")):
         panel.scroll_into_view_if_needed()  # JupyterLab draws only what is near
         panel.get_by_text(text).first.wait_for()
     assert panels.count() == 2, "the one that was closed is gone"
-    seen.assert_clean()
-
-    seen = open_page()
-    seen.run_notebook(notebook, "JupyterLab Dark")
+    seen.run_rest()
     seen.page.locator(".piecewise-panel").first.wait_for(state="detached")
     seen.assert_clean()
