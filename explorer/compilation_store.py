@@ -37,6 +37,8 @@ _T = TypeVar("_T")
 
 KIND = "compilation"
 VARIANT = "variant"
+REFUSAL = "not-stored"
+"""What an entry without content says in its label: why a compilation was not stored whole."""
 LABEL = "the whole compilation"
 CANDIDATE = "code and values"
 """The factor in which compilations differ that are found by the same ones."""
@@ -142,6 +144,9 @@ class CompilationStore:
                 return StoredAnswer(LABEL, True, manifest.label, (), "")
         if not self.reasons and self._live.has_hooks():
             self._misfits.append((0, "its modules have hooks"))
+        refusal = self._store.get(REFUSAL, self._factors)
+        if not self.reasons and refusal is not None:
+            self._misfits.append((0, f"it was compiled but not stored: {refusal.manifest.label}"))
         nearest = self._store.nearest(self._kind, self._factors)
         if self.reasons or nearest is None:
             reason = "; ".join(dict.fromkeys(self.reasons)) or "no compilation is stored"
@@ -198,11 +203,11 @@ class CompilationStore:
             blobs, candidate = run_blobs(compilation, self._live)
             blobs |= view_blobs(compilation)
         except _CANNOT as misfit:
-            self._misfits.append((1, str(misfit)))
+            self._refuse(str(misfit))
             logger.debug("%s is not stored as a whole: %s", compilation.name, misfit)
             return False
         except Exception as error:  # it runs, it only cannot be kept
-            self._misfits.append((1, f"{type(error).__name__}: {error}"))
+            self._refuse(f"{type(error).__name__}: {error}")
             logger.warning("%s is not stored as a whole: %r", compilation.name, error)
             return False
         factors = {**self._factors, CANDIDATE: candidate}
@@ -212,10 +217,17 @@ class CompilationStore:
         counters.add(compilations_saved=int(is_stored))
         return is_stored
 
+    def _refuse(self, why: str) -> None:
+        """Keeps why nothing is stored for those who ask later, in any process."""
+        assert self._store is not None
+        self._misfits.append((1, why))
+        if self._store.get(REFUSAL, self._factors) is None:
+            self._store.put(REFUSAL, self._factors, {}, label=why)
+
 
 def _label(compilation: Compilation) -> str:
     count = len(compilation.artifacts)
     return f"{compilation.name}, {count} {'artifact' if count == 1 else 'artifacts'}"
 
 
-__all__ = ["KIND", "VARIANT", "CompilationStore"]
+__all__ = ["KIND", "REFUSAL", "VARIANT", "CompilationStore"]

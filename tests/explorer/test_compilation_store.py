@@ -739,6 +739,11 @@ def test_a_result_that_became_a_constant_is_not_stored() -> None:
 
     first = compiled(model, filled(6, 4))
     assert "compilations_saved" not in first.compilation.counts
+    answer = session_of(model, filled(6, 4)).stored_whole()
+    assert not answer.is_hit
+    assert answer.reason.startswith(
+        "it was compiled but not stored: nothing is known of the result of answer_of_today"
+    )
     compiled(model, filled(6, 4))
 
 
