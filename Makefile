@@ -13,6 +13,8 @@ BENCHMARKS ?= stitch_overhead record_overhead end_to_end live_edit guard_audit g
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
+# A file is one process's; the long ones first, as tests/conftest.py sorts them, not those with the most tests.
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-full test-browser notebooks bench lab lint types gallery
 
@@ -43,14 +45,14 @@ demo: setup
 	@echo "The report is at $(CURDIR)/report.html"
 
 test: setup
-	$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTEST) $(PARALLEL) $(ARGS)
 
 test-full: setup
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not gpu and not browser' $(ARGS)
+	$(PYTEST) -m 'not gpu and not browser' $(PARALLEL) $(ARGS)
 
 # pytest ends with 5 when it finds no test.
 test-browser: setup
-	SCREENSHOTS=$${SCREENSHOTS:-build/screenshots} $(PYTEST) -m browser -n $(WORKERS) --dist loadfile $(ARGS) || { [ $$? -eq 5 ] && echo "There are no browser tests."; }
+	SCREENSHOTS=$${SCREENSHOTS:-build/screenshots} $(PYTEST) -m browser $(PARALLEL) $(ARGS) || { [ $$? -eq 5 ] && echo "There are no browser tests."; }
 
 # --nbmake-timeout is seconds per cell, --timeout seconds per notebook.
 notebooks: setup

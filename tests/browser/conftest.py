@@ -77,6 +77,7 @@ def open_page(
     for page in opened:
         keep_picture(page.page, page.name, tmp_path)
         page.page.close()
+    lab.end_kernels()
 
 
 @pytest.fixture
