@@ -9,17 +9,34 @@ from pathlib import Path
 import pytest
 
 LONGEST_FIRST = (  # else one process is left with them when the others have nothing more to do
+    "test_panel_in_browser.py",
+    "test_lessons_in_browser.py",
+    "test_hostile_names_in_browser.py",
+    "test_controls_in_browser.py",
+    "test_bisect_cached.py",
+    "test_toy_llama.py",
+    "test_docs.py",
     "test_property_split.py",
-    "test_under_inductor.py",
-    "test_troubleshooting.py",
+    "test_parallel_faults.py",
+    "test_equal_to_plain.py",
+    "test_parallel_compile.py",
+    "test_bisect.py",
     "test_state_watch.py",
+    "test_trace.py",
+    "test_troubleshooting.py",
+    "test_under_inductor.py",
     "test_soak.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes are begun first; within a file the order stays."""
-    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+    """Files that take long are begun first, as listed; within a file the order stays.
+
+    Where pytest-xdist deals them out it needs ``--no-loadscope-reorder``, else it begins with those
+    that have the most tests.
+    """
+    begin = {name: position for position, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: begin.get(item.path.name, len(begin)))
 
 
 @pytest.fixture(autouse=True, scope="session")
