@@ -27,7 +27,7 @@ from explorer.store.value_text import Reader, Unread
 ROOT = "root function"
 """The factor that changes with the code of the function that a trace begins in."""
 
-FORMAT = "1"
+FORMAT = "2"
 """Goes up when what an entry holds changes."""
 
 NOT_OF_A_COMPILATION: Mapping[str, str] = {

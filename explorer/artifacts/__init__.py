@@ -17,7 +17,7 @@ from explorer.artifacts.audited import (
     SignatureGroup,
     Violation,
 )
-from explorer.artifacts.captured import CapturedGraph, UserTensor
+from explorer.artifacts.captured import CapturedGraph, LayoutQuestion, UserTensor
 from explorer.artifacts.common import (
     GraphInput,
     InputKind,
@@ -67,6 +67,7 @@ __all__ = [
     "GuardOrigin",
     "GuardRecord",
     "InputKind",
+    "LayoutQuestion",
     "Literal",
     "NormalisedGraph",
     "Phase",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explorer.artifacts.common import Expression, GraphInput, Size
+from explorer.artifacts.common import Expression, GraphInput, Size, SourceLocation
 from explorer.artifacts.guards import BranchSite, Evaluation, GuardRecord, Specialization
 from explorer.artifacts.traced import TracedFunction
 
@@ -76,6 +76,23 @@ class CapturedGraph:
         )
 
 
+@dataclass(frozen=True)
+class LayoutQuestion:
+    """Something in the model that depends on how a tensor lies in memory.
+
+    Attributes:
+        method: ``is_contiguous``, ``stride``, or an op such as ``as_strided``.
+        location: the user's line; None for code that is not the user's.
+    """
+
+    method: str
+    location: SourceLocation | None
+
+    def __str__(self) -> str:
+        at = "" if self.location is None else f" at {self.location}"
+        return f"{self.method}(){at}"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class UserTensor:
     """What the graph relies on in one tensor of the call.
@@ -88,6 +105,7 @@ class UserTensor:
         shape: per dim a number or an expression over the sizes' symbols.
         stride: per dim a number or an expression.
         written: whether the graph writes to it.
+        layout_questions: what depends on how it lies in memory; a copy would not do then.
     """
 
     source: str
@@ -97,3 +115,9 @@ class UserTensor:
     shape: tuple[int | Expression, ...]
     stride: tuple[int | Expression, ...]
     written: bool
+    layout_questions: tuple[LayoutQuestion, ...] = ()
+
+    @property
+    def needs_these_strides(self) -> bool:
+        """Whether strides matter that do not decide whether it is contiguous: of a dim of one."""
+        return any(each.method != "is_contiguous" for each in self.layout_questions)

@@ -139,6 +139,8 @@ def _strides_fit(
     tensor: torch.Tensor, expected: UserTensor, points: Mapping[Expression, int]
 ) -> bool:
     wanted = expected_stride(expected, points)
+    if expected.needs_these_strides:
+        return tensor.stride() == wanted
     pairs = zip(tensor.shape, tensor.stride(), wanted, strict=True)
     return all(size == 1 or given == want for size, given, want in pairs)
 

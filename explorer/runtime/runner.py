@@ -458,7 +458,7 @@ class Runner:
 
         Raises:
             GuardViolation: a copy would hide a write, or an output that shares memory with the
-                input.
+                input, or what the model asked about the layout has another answer.
         """
         points = {size.symbol: sizes[size.name] for size in self.captured.sizes}
         changed = list(values)
@@ -466,11 +466,13 @@ class Runner:
             path = each.expected.path
             wanted = accept.expected_stride(each.expected, points)
             given = tuple(values[each.position].stride())
-            if each.position in self._written or each.position in self._returned:
-                why = "writes to it" if each.position in self._written else "returns a view of it"
+            why = self._why_no_copy(each)
+            if why is not None:
+                is_contiguous = predicate.is_contiguous_layout(each.expected)
+                remedy = f"{path}.contiguous()" if is_contiguous else "it in that layout"
                 raise GuardViolation(
                     f"{path} has strides {given}, but the graph was captured with {wanted} and "
-                    f"{why}, so a copy would not do: pass {path}.contiguous().",
+                    f"{why}, so a copy would not do: pass {remedy}.",
                     guard=f"{path}.stride() == {wanted}",
                     given=str(given),
                     accepted=str(wanted),
@@ -481,6 +483,14 @@ class Runner:
             )
             changed[each.position] = fresh.copy_(tensor)
         return tuple(changed)
+
+    def _why_no_copy(self, tensor: predicate.TensorAt) -> str | None:
+        questions = tensor.expected.layout_questions
+        if questions:
+            return f"depends on them ({questions[0]})"
+        if tensor.position in self._written:
+            return "writes to it"
+        return "returns a view of it" if tensor.position in self._returned else None
 
     def refuse_overlap(self, values: Any) -> None:
         """Refuses inputs that share memory when the graph writes to one of them.

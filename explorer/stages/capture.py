@@ -17,6 +17,7 @@ from explorer.artifacts import (
     CapturedGraph,
     GraphInput,
     InputKind,
+    LayoutQuestion,
     Size,
     UserTensor,
 )
@@ -39,6 +40,7 @@ from explorer.stages.graphs import (
     placeholders,
 )
 from explorer.stages.inputs import DynamicDim, TensorLeaf
+from explorer.stages.layouts import layout_questions
 from explorer.target import MakeInputs
 from explorer.thread_settings import thread_state
 from explorer.torch_private import capture as dynamo
@@ -108,7 +110,9 @@ def capture(
         args, kwargs = _at_sizes(request, leaves, named, other_sizes)
         leaves, _ = _leaves(function, receiver, args, kwargs)
         _check_sizes(leaves, other_sizes)
-    copies = inputs.capture_copies(leaves, frozenset(each.path for each in live))
+    paths = frozenset(each.path for each in live)
+    moved = [each.path for each in leaves if each.path in paths and not each.tensor.is_contiguous()]
+    copies = inputs.capture_copies(leaves, paths)
     args, kwargs = inputs.replace_tensors(args, kwargs, copies)
     leaves = [TensorLeaf(leaf.path, copies[id(leaf.tensor)]) for leaf in leaves]
     _mark(leaves, live, config)
@@ -125,10 +129,17 @@ def capture(
         )
     counters.add(layers_traced=raw.repeats.traced, layers_written=raw.repeats.written)
     found = _captured(model, raw, leaves, live, named, state)
+    _check_layouts(found, moved)
     # A dim that is fixed on purpose makes the tests on it constants.
     stacks = () if fixed else raw.recording.constant_predicates
     traps = [str(trap) for stack in stacks if (trap := constant_predicate_trap(stack)) is not None]
-    notes = tuple(dict.fromkeys((*found.notes, *traps)))
+    copied = [
+        f"{path} of the example is not contiguous, the graph is for {path}.contiguous(): a call "
+        "with another layout runs on a copy, and is refused where the graph writes to it or "
+        "returns a view of it"
+        for path in moved
+    ]
+    notes = tuple(dict.fromkeys((*found.notes, *traps, *copied)))
     return dataclasses.replace(found, request=request, notes=notes)
 
 
@@ -327,6 +338,31 @@ def _mark(
             dynamo.mark_backed(tensors[each.path], each.dim)
 
 
+def _check_layouts(captured: CapturedGraph, moved: list[str]) -> None:
+    """Refuses what no graph can answer, or only one of the example's own layout.
+
+    Args:
+        captured: the graph.
+        moved: paths of tensors that were captured as contiguous copies.
+
+    Raises:
+        CaptureError: naming the line that asks.
+    """
+    for each in captured.user_inputs:
+        for question in each.layout_questions:
+            if question.method == "untyped_storage":
+                raise CaptureError(
+                    f"The model asks for the memory that {each.path} is a part of: {question}. "
+                    "Other calls have other memory, so a graph cannot answer: take that out of it."
+                )
+        if each.layout_questions and each.path in moved:
+            raise CaptureError(
+                f"{each.path} of the example is not contiguous, and the model asks how it lies in "
+                f"memory: {each.layout_questions[0]}. A graph with dynamic dims is for contiguous "
+                f"tensors: pass {each.path}.contiguous(), or do that in the model first."
+            )
+
+
 def _trace(
     model: Callable[..., Any],
     args: tuple[Any, ...],
@@ -407,8 +443,11 @@ def _captured(
     sizes, notes = independent_sizes(raw, dims, names_of_dim, value_of, leaves)
     alias = {torch_symbol: size.symbol for size in sizes for torch_symbol in size.torch_symbols}
     written = effects.written_inputs(graph)
+    asked = layout_questions(raw, graph, [each.source for each in graph_inputs])
     user_inputs = tuple(
-        _user_tensor(graph_input, example_value(node), alias, node in written)
+        _user_tensor(
+            graph_input, example_value(node), alias, node in written, asked[graph_input.source]
+        )
         for graph_input, node in zip(graph_inputs, nodes, strict=True)
         if graph_input.kind is InputKind.USER
     )
@@ -545,6 +584,7 @@ def _user_tensor(
     value: torch.Tensor,
     alias: Mapping[Expression, Expression],
     written: bool,
+    asked: tuple[LayoutQuestion, ...],
 ) -> UserTensor:
     def dim_of(size: Any) -> int | Expression:
         expression = expression_of(size)
@@ -559,6 +599,7 @@ def _user_tensor(
         shape=tuple(dim_of(size) for size in value.shape),
         stride=tuple(dim_of(stride) for stride in value.stride()),
         written=written,
+        layout_questions=asked,
     )
 
 

@@ -304,6 +304,21 @@ def _tracing_context() -> None:
     _expect(callable(TracingContext.extract_stack), "there is no extract_stack")
 
 
+def _layout_questions() -> None:
+    from explorer.torch_private.capture import trace
+    from explorer.torch_private.recorder import Recording
+
+    def asks(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if (x + 1).is_contiguous() and y.contiguous().stride(0):
+            return x + y
+        return x - y
+
+    recording = Recording()
+    trace(asks, (torch.ones(2, 3), torch.ones(2, 3)), {}, recording=recording)
+    asked = [(each.method, each.sources) for each in recording.layout_questions]
+    _expect(asked == [("is_contiguous", {"L['x']"})], f"asked {asked}")
+
+
 def _exceptions() -> None:
     from torch._dynamo import exc
 
@@ -686,6 +701,7 @@ CANARIES: tuple[Canary, ...] = (
     ("torch._dynamo.config and torch.fx.experimental._config", _dynamo_config),
     ("torch._dynamo.utils.get_metrics_context and dynamo_timed", _metrics_context),
     ("torch._guards.TracingContext", _tracing_context),
+    ("TensorVariable.call_method and the source of a placeholder", _layout_questions),
     ("torch._dynamo.exc", _exceptions),
     ("torch._dynamo.decorators.mark_unbacked", _mark_unbacked),
     ("GuardOnDataDependentSymNode and the shape_id of a symbol", _unanswered_question),

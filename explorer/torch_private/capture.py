@@ -44,6 +44,7 @@ from explorer.invariants import with_invariants
 from explorer.store.places import Live, arguments_of
 from explorer.torch_private.beside import MOST_TRACES, StateChangedError, alone, quiet_dynamo
 from explorer.torch_private.failures import constant_predicates
+from explorer.torch_private.layout_questions import layout_questions
 from explorer.torch_private.recorder import AskedBy, Asker, RawGuard, Recording, recorded
 from explorer.torch_private.repeats import RepeatCounts, RepeatsFailedError, writing_repeats
 from explorer.torch_private.state_guards import StateGuards, state_guards
@@ -289,6 +290,7 @@ def _trace(
         _clean_dynamo(size_oblivious),
         recorded(recording),
         constant_predicates(recording.constant_predicates),
+        layout_questions(recording.layout_questions),
         noticed(calls),
         writing_repeats(layers, calls, recording, repeats),
         quiet_guard_log(),

@@ -32,6 +32,7 @@ from torch.fx.experimental import symbolic_shapes
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from explorer.artifacts.common import Expression
+from explorer.torch_private.layout_questions import RawLayoutQuestion
 
 # A cached set. Without this line the wrappers below would be torch's idea of the framework's place
 # and stand in its error messages.
@@ -151,6 +152,7 @@ class Recording:
             assertions in the graph.
         evaluations: questions with a size in them, and tests in Python whose answer was known.
         constant_predicates: the user's frames at each torch.cond whose test was a constant.
+        layout_questions: what was asked about how tensors lie in memory.
         shape_env: the environment that the questions were put to.
         missing: methods that this torch does not have, so that what they answer is not known.
     """
@@ -158,13 +160,16 @@ class Recording:
     guards: list[RawGuard] = field(default_factory=list)
     evaluations: list[RawEvaluation] = field(default_factory=list)
     constant_predicates: list[traceback.StackSummary] = field(default_factory=list)
+    layout_questions: list[RawLayoutQuestion] = field(default_factory=list)
     shape_env: ShapeEnv | None = None
     missing: tuple[str, ...] = ()
 
     def forget(self) -> None:
         """Makes it as new, for another trace."""
-        for entries in (self.guards, self.evaluations, self.constant_predicates):
-            entries.clear()
+        self.guards.clear()
+        self.evaluations.clear()
+        self.constant_predicates.clear()
+        self.layout_questions.clear()
         self.shape_env, self.missing = None, ()
 
 
