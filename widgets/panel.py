@@ -194,7 +194,10 @@ class Panel(ViewedPanel):
         return write_page(path, page_of(self.compilation, found))
 
     def close(self) -> None:
-        """Stops what runs and frees connections, compilations and the model."""
+        """Asks what runs to stop, and frees connections, compilations and the model.
+
+        A job that runs keeps the model until it has stopped; ``wait`` blocks until then.
+        """
         if self.comm is None:
             return
         self._generation += 1

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from widgets.panel import Panel
 from widgets.viewer import SCREENS
 
 SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
 
 
 def visit(panel: Any) -> None:
@@ -114,3 +119,64 @@ def test_a_hundred_recompiles_leave_no_more_than_the_history(llama: CompileTarge
     assert widgets[-1] <= widgets[39], "no view makes widgets again and again"
     assert len(panel.session.history) == 3
     panel.close()
+
+
+OPEN = """
+import threading, time
+import explorer, torch, widgets
+
+inside = threading.Event()
+
+
+@torch.library.custom_op("at_exit::plus", mutates_args=())
+def plus(x: torch.Tensor) -> torch.Tensor:
+    return x + 1
+
+
+@plus.register_fake
+def _(x):
+    inside.set()
+    time.sleep(0.3)  # called by torch's C++ code
+    return torch.empty_like(x)
+
+
+class Plus(torch.nn.Module):
+    def forward(self, x):
+        return plus(x)
+
+
+config = explorer.CompilationConfig(backend="eager", max_size=64)
+panel = widgets.explore(Plus(), (torch.ones(6),), dynamic_arg_dims={"x": {0: "n"}}, config=config)
+"""
+AUDIT = """
+panel.wait(100)
+inside.clear()
+panel.open_tab("Guards")
+"""
+INSIDE = """
+assert inside.wait(60)
+"""
+CLOSED = """
+panel.to_html("panel.html")
+panel.close()
+"""
+AT_WORK = {
+    "the first compile": OPEN + INSIDE,
+    "an audit": OPEN + AUDIT + INSIDE,
+    "an audit of a closed panel": OPEN + AUDIT + CLOSED + INSIDE,
+}
+
+
+@pytest.mark.parametrize("at_work", AT_WORK)
+def test_a_process_that_ends_while_a_panel_works_ends_well(at_work: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(AT_WORK[at_work], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
