@@ -153,7 +153,7 @@ def end_threads(timeout_seconds: float | None = None) -> bool:
         Whether they are gone; False when the time is over before that.
     """
     deadline = time.monotonic() + (SECONDS_AT_EXIT if timeout_seconds is None else timeout_seconds)
-    while threads := [each for each in threading.enumerate() if isinstance(each, _Thread)]:
+    while threads := _threads():
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return False
@@ -161,6 +161,12 @@ def end_threads(timeout_seconds: float | None = None) -> bool:
             each.jobs.cancel()
         threads[0].join(min(remaining, _POLL_SECONDS))
     return True
+
+
+def _threads() -> list[_Thread]:
+    """Those that run; one that another thread has just begun to start cannot be joined yet."""
+    there = [each for each in threading.enumerate() if isinstance(each, _Thread)]
+    return [each for each in there if each.is_alive()]
 
 
 def _end_threads_at_exit() -> None:
