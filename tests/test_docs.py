@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs_pages.pages import ROOT, commands_of, files_of
+from tests.docs_pages.pages import ROOT, anchors_of, broken_links, commands_of, files_of
 
 PAGE = ROOT / "docs" / "why_did_my_branch_specialize.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -20,9 +20,30 @@ SECONDS = re.compile(r"\d+\.\d+ ?s\b")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    assert broken_links(page.read_text(encoding="utf-8"), page) == []
+
+
+def test_a_heading_is_found_by_what_github_calls_it() -> None:
+    page = """
+# Why: is `n_rows != 4` his, or Bob's?
+## [A link](of.md) – and 2 spaces
+```
+# no heading
+```
+## Twice
+## Twice
+"""
+    names = {"why-is-n_rows--4-his-or-bobs", "a-link--and-2-spaces", "twice", "twice-1"}
+    assert anchors_of(page) == names
+
+
+def test_a_link_to_a_missing_heading_is_found(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("## A heading\n", encoding="utf-8")
+    text = "# Here\n[a](#here) [b](#there) [c](other.md#a-heading) [d](other.md#heading) [e](no.md)"
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    assert broken_links(text, page) == ["#there", "other.md#heading", "no.md"]
 
 
 def test_page_has_files_and_commands() -> None:

@@ -13,6 +13,8 @@ from types import ModuleType
 import nbformat
 import pytest
 
+from tests.docs_pages.pages import broken_links
+
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [each.name for each in LESSONS]
@@ -34,9 +36,8 @@ def test_lessons_are_numbered_from_0() -> None:
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
-def test_links_of_a_lesson_lead_to_files(lesson: Path) -> None:
-    found = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", "\n".join(texts(lesson)))
-    assert [target for target in found if not (lesson.parent / target).exists()] == []
+def test_links_of_a_lesson_lead_to_files_and_headings(lesson: Path) -> None:
+    assert broken_links("\n".join(texts(lesson)), lesson) == []
 
 
 @pytest.mark.parametrize("lesson", LESSONS[:-1], ids=lambda lesson: lesson.name)

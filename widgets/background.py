@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -14,6 +15,11 @@ from explorer import CancelToken
 
 Work: TypeAlias = Callable[[CancelToken], None]
 """What a job does. It shows its own errors, and looks at the token where it can stop."""
+
+SECONDS_AT_EXIT = 10.0
+"""How long the end of the process waits for threads that work. A compiler may take longer."""
+
+_POLL_SECONDS = 0.1
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +36,8 @@ class Background:
     ``start`` makes the running job stop and drops the ones that wait. ``queue`` waits for its turn.
     ``follow`` waits for all of these, and takes the place of an earlier follower that has not
     begun. A job counts as running until it returns, whether or not it was asked to stop.
+
+    The end of the process cancels all jobs and waits for their threads: see ``end_threads``.
     """
 
     def __init__(self) -> None:
@@ -37,7 +45,7 @@ class Background:
         self._running: _Job | None = None
         self._waiting: deque[_Job] = deque()
         self._after: _Job | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: _Thread | None = None
 
     def start(self, work: Work) -> None:
         """Runs the job as soon as the running one has stopped, in place of all that wait."""
@@ -89,10 +97,12 @@ class Background:
 
     def _wake(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="panel", daemon=True)
+            _end_threads_at_exit()
+            self._thread = _Thread(self)
             self._thread.start()
 
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Runs what is there until nothing is left; the thread calls it."""
         while (job := self._take()) is not None:
             try:
                 job.work(job.token)
@@ -116,3 +126,56 @@ class Background:
         with self._changed:
             self._running = None
             self._changed.notify_all()
+
+
+class _Thread(threading.Thread):
+    """Works for one ``Background``. The end of the process waits for it, but not for ever."""
+
+    def __init__(self, jobs: Background) -> None:
+        super().__init__(name="panel", daemon=True)
+        self.jobs = jobs
+
+    def run(self) -> None:
+        self.jobs.work()
+
+
+def end_threads(timeout_seconds: float | None = None) -> bool:
+    """Cancels the jobs of this process and waits until their threads are gone.
+
+    Python ends a daemon thread wherever it is. In the middle of torch's C++ code that aborts the
+    process, so nothing may run there when the interpreter ends. A forked process has none of the
+    threads, and nothing to wait for.
+
+    Args:
+        timeout_seconds: ``SECONDS_AT_EXIT`` when not given.
+
+    Returns:
+        Whether they are gone; False when the time is over before that.
+    """
+    deadline = time.monotonic() + (SECONDS_AT_EXIT if timeout_seconds is None else timeout_seconds)
+    while threads := _threads():
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            return False
+        for each in threads:  # every time: the end of one job may begin another
+            each.jobs.cancel()
+        threads[0].join(min(remaining, _POLL_SECONDS))
+    return True
+
+
+def _threads() -> list[_Thread]:
+    """Those that run; one that another thread has just begun to start cannot be joined yet."""
+    there = [each for each in threading.enumerate() if isinstance(each, _Thread)]
+    return [each for each in there if each.is_alive()]
+
+
+def _end_threads_at_exit() -> None:
+    """Puts ``end_threads`` before the exit functions that are there: a job may need what they end.
+
+    Those are torch's compile processes, and the folders of this process.
+    """
+    atexit.unregister(end_threads)
+    atexit.register(end_threads)
+
+
+__all__ = ["SECONDS_AT_EXIT", "Background", "Work", "end_threads"]

@@ -43,14 +43,15 @@ class Panel(ViewedPanel):
     background thread; what fails or is cancelled leaves the picture as it is.
 
     Attributes:
-        session: what compiles.
         viewer: header, strip, tabs, views and status line.
         controls: the settings, the Recompile button and the progress bar.
         error: the last error, None after a success.
     """
 
+    _opened_by = "widgets.explore"
+
     def __init__(self, session: Session) -> None:
-        self.session = session
+        self._session: Session | None = session
         viewer = Viewer(session)
         self.controls = controls = Controls(session)
         self.error: BaseException | None = None
@@ -66,8 +67,21 @@ class Panel(ViewedPanel):
         viewer.header.on_intent(self._on_header)
 
     def __repr__(self) -> str:
+        if self._is_closed:
+            return "Panel(closed)"
         shown = "nothing compiled yet" if self.compilation is None else repr(self.compilation)
         return f"Panel({shown})"
+
+    @property
+    def session(self) -> Session:
+        """What compiles.
+
+        Raises:
+            ConfigError: the panel is closed.
+        """
+        self._check_open()
+        assert self._session is not None
+        return self._session
 
     @property
     def dims(self) -> DimsEditor:
@@ -91,7 +105,9 @@ class Panel(ViewedPanel):
 
         Raises:
             UnreadableBox: the sentence stands below the box as well.
+            ConfigError: the panel is closed.
         """
+        self._check_open()
         settings = self.controls.settings()
         self._generation += 1
         self._busy()
@@ -103,8 +119,10 @@ class Panel(ViewedPanel):
 
         Raises:
             UnreadableBox: the sentence stands below the box as well.
+            ConfigError: the panel is closed.
             ExplorerError: what the steps raise; the picture stays as it is.
         """
+        self._check_open()
         settings = self.controls.settings()
         self._generation += 1
         generation = self._generation
@@ -133,6 +151,8 @@ class Panel(ViewedPanel):
     def wait(self, timeout_seconds: float | None = None) -> Compilation | None:
         """Blocks until nothing is compiled, planned or looked at; returns what is in the picture.
 
+        After ``close`` it blocks until what ran then has stopped, and returns None.
+
         Raises:
             TimeoutError: it takes longer.
         """
@@ -150,11 +170,11 @@ class Panel(ViewedPanel):
         """Puts a compilation of the history into the picture, and its settings into the controls.
 
         Raises:
-            ConfigError: there is none of that number.
+            ConfigError: there is none of that number, or the panel is closed.
         """
+        self._check_open()
         history = self.viewer.history
-        if history is None:
-            raise ConfigError("The panel is closed: open another one with widgets.explore.")
+        assert history is not None
         compilation = history.compilation(number)
         self._is_filling = True
         try:
@@ -171,8 +191,10 @@ class Panel(ViewedPanel):
         """Calls the compilation in the picture; the status line says what served the call.
 
         Raises:
-            ExplorerError: what ``CompiledModel`` raises; a compilation that is not the latest.
+            ConfigError: the compilation in the picture is not the latest, or the panel is closed.
+            ExplorerError: what ``CompiledModel`` raises.
         """
+        self._check_open()
         session = self.viewer.running_session()
         compilation = session.compilation
         with session.model().record() as record:
@@ -185,23 +207,27 @@ class Panel(ViewedPanel):
         """Writes all views of what is in the picture as one page, and returns where.
 
         Raises:
-            ConfigError: there is no compilation yet.
+            ConfigError: there is no compilation yet, or the panel is closed.
             OSError: the folder does not exist or cannot be written to.
         """
+        self._check_open()
         if self.compilation is None:
             raise ConfigError("There is nothing to write yet: wait() for the first compile.")
         found = self.viewer.findings[self.compilation]
         return write_page(path, page_of(self.compilation, found))
 
     def close(self) -> None:
-        """Stops what runs and frees connections, compilations and the model."""
-        if self.comm is None:
+        """Asks what runs to stop, and frees connections, compilations and the model.
+
+        A job that runs keeps the model until it has stopped; ``wait`` blocks until then.
+        """
+        if self._is_closed:
             return
         self._generation += 1
         self._compiler.cancel()
         self._planner.cancel()
         super().close()
-        del self.session
+        self._session = None
 
     def _settle(self) -> None:
         self.wait()
@@ -228,6 +254,7 @@ class Panel(ViewedPanel):
     def _on_edit(self) -> None:
         if self._is_filling:
             return
+        self._check_open()  # raised by the assignment: there is no status line any more
         self._planner.cancel()
         self.controls.say_plan("")
         with self.viewer.shows_errors():

@@ -15,4 +15,5 @@ class ReadOnlyPanel(ViewedPanel):
         self.viewer.use(compilation)
 
     def __repr__(self) -> str:
-        return f"ReadOnlyPanel({self.compilation!r})"
+        shown = "closed" if self._is_closed else repr(self.compilation)
+        return f"ReadOnlyPanel({shown})"

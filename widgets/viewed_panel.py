@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from explorer import Compilation
+from explorer import Compilation, ConfigError
 from explorer.report.selection import Selected
 from widgets.closing import close_parts
 from widgets.exports import page_of
@@ -22,6 +22,8 @@ class ViewedPanel(ipywidgets.VBox):
     Attributes:
         viewer: header, strip, tabs, views and status line.
     """
+
+    _opened_by = "widgets.show"
 
     def __init__(self, viewer: Viewer, controls: Sequence[ipywidgets.Widget] = ()) -> None:
         self.viewer = viewer
@@ -38,26 +40,37 @@ class ViewedPanel(ipywidgets.VBox):
         """Opens a view, such as ``Guards``, and returns its widget.
 
         Raises:
-            ConfigError: there is no such tab.
+            ConfigError: there is no such tab, or the panel is closed.
         """
+        self._check_open()
         return self.viewer.open_tab(tab)
 
     def select(self, kind: str, key: Any) -> Selected | None:
         """Selects one thing in every view; ``select("none", None)`` ends that.
 
         Raises:
-            ConfigError: there is no such thing.
+            ConfigError: there is no such thing, or the panel is closed.
         """
+        self._check_open()
         return self.viewer.selecting.select(kind, key)
 
     def close(self) -> None:
         """Frees connections and compilations."""
-        if self.comm is None:
+        if self._is_closed:
             return
         self.viewer.close()
         close_parts(self, self.viewer.made_views())
         self.children = ()
         super().close()
+
+    @property
+    def _is_closed(self) -> bool:
+        return self.comm is None
+
+    def _check_open(self) -> None:
+        """Raises the sentence of a closed panel, which has nothing more to show or to do."""
+        if self._is_closed:
+            raise ConfigError(f"The panel is closed: open another one with {self._opened_by}.")
 
     def _settle(self) -> None:
         """Blocks until there is something to show."""

@@ -49,8 +49,9 @@ def fix_lines(diagnosis: Diagnosis) -> list[str]:
     notes = fix_notes(diagnosis)
     if not notes and not diagnosis.trials:
         return []
-    tried = "" if diagnosis.trials else "   (none was tried here: `explorer check` does)"
-    return [f"FIX{tried}", *(line for each in notes for line in _note_lines(each))]
+    untried = "   (none was tried here: `explorer check` does, without --no-try)"
+    heading = "FIX" if diagnosis.trials else f"FIX{untried}"
+    return [heading, *(line for each in notes for line in _note_lines(each))]
 
 
 def fix_notes(diagnosis: Diagnosis) -> list[FixNote]:

@@ -21,6 +21,9 @@ COMMANDS = re.compile(r"```console\n(.*?)```", re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 AMOUNT = re.compile(r"\d[\d,.]* ?(?:µs|ms|s|kB|MB)\b")
 """A time or a number of bytes, which differs from run to run."""
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+HEADING = re.compile(r"^#+ +(.*?)[ #]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,40 @@ class Step:
 def text_of(name: str) -> str:
     """A page of the folder ``docs``."""
     return (DOCS / name).read_text(encoding="utf-8")
+
+
+def broken_links(text: str, page: Path) -> list[str]:
+    """The links that lead to no file beside the page, or to no heading of a page.
+
+    Args:
+        text: of the page.
+        page: where it is.
+    """
+    broken = []
+    for file, anchor in LINK.findall(text):
+        target = page.parent / file if file else page
+        if not target.exists():
+            broken.append(file)
+        elif (
+            anchor
+            and target.suffix == ".md"
+            and anchor not in anchors_of(target.read_text("utf-8"))
+        ):
+            broken.append(f"{file}#{anchor}")
+    return broken
+
+
+def anchors_of(page: str) -> set[str]:
+    """What GitHub calls the headings of a page in links."""
+    found: dict[str, int] = {}
+    for heading in HEADING.findall(FENCED.sub("", page)):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()  # a link is its text
+        slug = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        number = found.get(slug, 0)
+        found[slug] = number + 1
+        if number:
+            found[f"{slug}-{number}"] = 1
+    return set(found)
 
 
 def files_of(page: str) -> dict[str, str]:

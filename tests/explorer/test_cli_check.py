@@ -120,6 +120,7 @@ def test_only_finding_tries_nothing(module: str, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr()
     assert said.err == ""
     assert "tried: " not in said.out.replace("not tried: ", "")
+    assert "FIX   (none was tried here: `explorer check` does, without --no-try)" in said.out
 
 
 def test_an_allowed_thing_that_is_not_there_is_said(

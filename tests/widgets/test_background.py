@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from explorer import CancelToken
-from widgets.background import Background
+from explorer import CancelToken, forked
+from widgets.background import Background, end_threads
 
 SECONDS = 10.0
 
@@ -107,3 +109,76 @@ def test_queued_jobs_run_one_after_the_other_and_a_cancel_drops_those_that_wait(
     assert jobs.wait(SECONDS)
     assert last.was_cancelled is True
     assert order == ["second", "third"]
+
+
+# ----------------------------------------------------------------------------- the end of a process
+
+
+def test_threads_are_ended_with_their_jobs_cancelled_and_those_that_follow_as_well() -> None:
+    first, second = Background(), Background()
+    followers = [Job(), Job()]
+    begun, seen = threading.Event(), []
+
+    def until_cancelled(token: CancelToken) -> None:
+        begun.set()
+        while not token.is_cancelled:
+            pass
+        seen.append("cancelled")
+        second.start(followers[0])  # the end of one job begins another
+        followers[0].may_end.set()
+
+    first.start(until_cancelled)
+    first.follow(followers[1])
+    assert begun.wait(SECONDS)
+    assert end_threads(SECONDS)
+    assert seen == ["cancelled"]
+    assert not followers[1].began.is_set()
+    assert [each.name for each in threading.enumerate() if each.name == "panel"] == []
+
+
+def test_a_thread_that_does_not_stop_is_waited_for_no_longer_than_said() -> None:
+    jobs, stuck = Background(), Job()
+    jobs.start(stuck)
+    assert stuck.began.wait(SECONDS)
+    assert not end_threads(0.05)
+    stuck.may_end.set()
+    assert end_threads(SECONDS)
+    assert stuck.was_cancelled is True
+
+
+@pytest.mark.skipif(not forked.can_fork(), reason="processes are forked on Linux only")
+def test_a_forked_process_has_no_threads_to_wait_for() -> None:
+    jobs, stuck = Background(), Job()
+    jobs.start(stuck)
+    assert stuck.began.wait(SECONDS)
+    child = forked.fork(lambda connection: connection.send(end_threads(2 * SECONDS)))
+    try:
+        assert child.connection.poll(SECONDS)
+        assert child.connection.recv() is True
+    finally:
+        child.end()
+        stuck.may_end.set()
+    assert jobs.wait(SECONDS)
+    assert stuck.was_cancelled is False
+
+
+STUCK = """
+import atexit, threading, time
+from widgets import background
+
+background.SECONDS_AT_EXIT = 0.5
+ended = []
+atexit.register(lambda: print(time.monotonic() - ended[0]))
+begun = threading.Event()
+background.Background().start(lambda token: (begun.set(), time.sleep(600)))
+assert begun.wait(60)
+ended.append(time.monotonic())
+"""
+
+
+def test_a_stuck_thread_does_not_keep_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert 0.5 <= float(done.stdout) < SECONDS

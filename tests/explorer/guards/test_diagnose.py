@@ -82,7 +82,7 @@ def test_fixes_stand_in_order_with_what_was_seen(tried: Diagnosis) -> None:
 
 def test_an_audit_compiles_nothing_and_says_so() -> None:
     report = compilation_of_cell(BRANCH).audit().report()
-    assert "(none was tried here: `explorer check` does)" in report
+    assert "(none was tried here: `explorer check` does, without --no-try)" in report
     assert "  ok  " not in report
 
 
