@@ -41,7 +41,7 @@ def _commonest(captured: Iterable[CapturedGraph]) -> _Cause | None:
     known: dict[str, _Cause] = {}
     for graph in captured:
         causes = {str(place or text): (text, place) for text, place in _causes(graph)}
-        count.update(causes)
+        count.update(causes.keys())  # once for a graph; a mapping would be taken for counts
         known = causes | known
     return known[count.most_common(1)[0][0]] if count else None
 

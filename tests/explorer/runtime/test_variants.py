@@ -319,6 +319,21 @@ def test_the_limit_names_the_line_of_graphs_for_one_size_each() -> None:
     assert raised.value.source_line is not None and "test_variants.py" in raised.value.source_line
 
 
+def two_lines(x: torch.Tensor) -> torch.Tensor:
+    if x.shape[0] > 8:
+        return x * 2 if x.shape[0] % 2 == 0 else x * 3
+    return x * 4
+
+
+def test_the_limit_where_a_later_graph_has_a_line_that_the_first_has_not() -> None:
+    model = compiled(two_lines, rows(5), config=VARIANTS.replace(variants_limit=2))
+    model(rows(10))
+    with pytest.raises(VariantsLimit, match=r"n = 11 needs .* x\.shape\[0\] > 8"):
+        model(rows(11))
+    with pytest.raises(VariantsLimit, match=r"x\.shape\[0\] > 8"):
+        model.cover(SizeRange(2, 64))
+
+
 def one_side_is_empty(x: torch.Tensor) -> torch.Tensor:
     return x if x.shape[0] == 4 else x * 2
 
