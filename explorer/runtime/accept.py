@@ -10,7 +10,7 @@ import torch
 
 from explorer.artifacts import CapturedGraph, GuardRecord, Size, UserTensor
 from explorer.artifacts.common import Expression
-from explorer.errors import GuardViolation, InputError
+from explorer.errors import GuardViolation, InputError, NotATensor
 from explorer.guards.valid import checked_guards, sizes_text, valid_sizes
 from explorer.runtime.predicate import (
     SameSize,
@@ -92,7 +92,7 @@ def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
         scope: parameter name -> value, as the call bound them.
 
     Raises:
-        InputError: something else than a tensor.
+        NotATensor: something else than a tensor.
         GuardViolation: nothing, or a tensor of another rank.
     """
     for expected in captured.user_inputs:
@@ -104,9 +104,12 @@ def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
         except Exception:  # a name with helpers of Dynamo's
             continue
         if not isinstance(value, torch.Tensor):
-            raise InputError(
-                f"{expected.path} is a {type(value).__name__}, but was a tensor at capture: pass a "
-                "tensor."
+            kind = f"a {type(value).__name__}"
+            raise NotATensor(
+                f"{expected.path} is {kind}, but was a tensor at capture: pass a tensor.",
+                guard=f"{expected.path} is a tensor",
+                given=kind,
+                accepted="a tensor",
             )
         if value.dim() != len(expected.shape):
             raise _rank_violation(expected, value)

@@ -17,7 +17,7 @@ from explorer.artifacts import CapturedGraph
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig
 from explorer.counters import counters
-from explorer.errors import GuardViolation, VariantsLimit
+from explorer.errors import GuardViolation
 from explorer.guards.size_one import same_at
 from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.guards.variants import (
@@ -30,7 +30,8 @@ from explorer.guards.variants import (
 from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variant_table import VariantTable
 from explorer.runtime.variants_limit import too_many
-from explorer.stages.capture import CaptureRequest
+from explorer.stages.capture import CaptureRequest, named_dims
+from explorer.stages.inputs import check_tensors
 
 logger = logging.getLogger("explorer")
 
@@ -204,9 +205,12 @@ class Variants:
             )
             if len(kept) < len(self._variants):
                 self.size_one.forget()  # the model itself has changed
-            if len(kept) >= self._config.variants_limit:
-                raise self._limit_reached(args, kwargs)
+            # What no capture would take is said before a limit is.
             request = request_of_call(self.request, args, kwargs)
+            check_tensors(named_dims(request)[0])
+            if len(kept) >= self._config.variants_limit:
+                captured = [each.runner.captured for each in self._variants]
+                raise too_many(sizes_of_call(request), captured)
             compilation = self._rebuild.stored(request)
             if compilation is None:
                 compilation = self._rebuild(self._captured_for(request))
@@ -236,10 +240,6 @@ class Variants:
         for position, each in enumerate(variants):
             each.runner.variant = position
         self._now = (variants, table)  # in one go: a call in another thread reads both
-
-    def _limit_reached(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> VariantsLimit:
-        sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
-        return too_many(sizes, [each.runner.captured for each in self._variants])
 
 
 def _with_another(variants: tuple[Variant, ...], runner: Runner) -> tuple[Variant, ...]:

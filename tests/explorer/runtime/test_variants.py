@@ -16,6 +16,7 @@ from explorer import (
     Coverage,
     GuardPolicy,
     GuardViolation,
+    InputError,
     SizeRange,
     compile_model,
     counters,
@@ -274,6 +275,69 @@ def test_values_and_attributes_are_part_of_the_region() -> None:
     with counters.expect(captured=0):
         module.scale = 2
         assert torch.equal(model(rows(5), flag=True), module(rows(5), flag=True))
+
+
+class Optional(nn.Module):
+    def forward(self, x: Any, mask: Any = None, scale: Any = 1.0, options: Any = None) -> Any:
+        if mask is not None:
+            x = x.masked_fill(mask, 0)
+        if options:
+            x = x * options["weight"]
+        x = x * scale
+        return x.topk(2, 0).values if x.shape[0] >= 2 else x
+
+
+def mask(size: int) -> torch.Tensor:
+    return rows(size) > 0.5
+
+
+HALF, TWO = torch.tensor(0.5), torch.tensor(2.0)
+INSTEAD_OF_A_TENSOR = [
+    pytest.param([(5, {"scale": TWO}), (5, {"scale": 2.5}), (6, {"scale": HALF})], id="a float"),
+    pytest.param([(5, {"mask": mask(5)}), (1, {}), (1, {"mask": mask(1)})], id="None at size 1"),
+    pytest.param(
+        [(5, {"options": {"weight": TWO}}), (7, {"options": {"weight": 3.0}}), (5, {})],
+        id="a float in a dict",
+    ),
+    pytest.param([(5, {"scale": TWO}), (5, {"scale": 2}), (5, {"scale": True})], id="an int"),
+]
+
+
+@pytest.mark.parametrize("calls", INSTEAD_OF_A_TENSOR)
+def test_what_stands_in_place_of_a_tensor_has_a_graph_of_its_own(
+    calls: list[tuple[int, dict[str, Any]]],
+) -> None:
+    model = compiled(Optional(), rows(5))
+    for size, rest in calls:
+        assert torch.equal(model(rows(size), **rest), Optional()(rows(size), **rest))
+    with counters.expect(captured=0):
+        for size, rest in calls:
+            assert torch.equal(model(rows(size), **rest), Optional()(rows(size), **rest))
+
+
+@pytest.mark.parametrize("limit", [2, 8])
+def test_a_call_that_no_capture_takes_says_so_and_adds_nothing(limit: int) -> None:
+    model = compiled(Optional(), rows(5), config=VARIANTS.replace(variants_limit=limit))
+    model(rows(5), scale=TWO)
+    refused: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
+        ((), {}, TypeError, "missing a required argument: 'x'"),
+        ((rows(5),), {"other": 1}, TypeError, "unexpected keyword argument 'other'"),
+        (([1.0, 2.0],), {}, InputError, "lacks a dim .* argument x with type list"),
+        ((rows(5).to_sparse(),), {}, InputError, "x has layout torch.sparse_coo"),
+        ((rows(5),), {"scale": TWO.to_sparse()}, InputError, "scale has layout torch.sparse"),
+    ]
+    for args, kwargs, kind, message in refused:
+        with pytest.raises(kind, match=message):
+            model(*args, **kwargs)
+        assert len(model.variants) == 2
+
+
+def test_what_eager_refuses_in_place_of_a_tensor_is_refused_as_eager_does() -> None:
+    model = compiled(Optional(), rows(5))
+    model(rows(5), scale=TWO)
+    with pytest.raises(TypeError, match=r"unsupported operand .*'Tensor' and 'dict'"):
+        model(rows(5), scale={})
+    assert len(model.variants) == 2
 
 
 def test_a_dtype_is_part_of_the_region() -> None:
