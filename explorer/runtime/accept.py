@@ -10,7 +10,8 @@ import torch
 
 from explorer.artifacts import CapturedGraph, GuardRecord, Size, UserTensor
 from explorer.artifacts.common import Expression
-from explorer.errors import GuardViolation, InputError, NotATensor
+from explorer.config import CompilationConfig
+from explorer.errors import GuardViolation, InputError, NotATensor, SizeOutOfRange
 from explorer.guards.valid import checked_guards, sizes_text, valid_sizes
 from explorer.runtime.predicate import (
     SameSize,
@@ -19,7 +20,7 @@ from explorer.runtime.predicate import (
     size_readers,
     tensors_of,
 )
-from explorer.size_range import SizeRange
+from explorer.size_range import SizeRange, build_range_table, interval_text
 from explorer.stages import inputs
 
 
@@ -123,6 +124,22 @@ def missing_violation(path: str) -> GuardViolation:
         guard=f"{path} is a tensor",
         given="no value",
         accepted="a tensor",
+    )
+
+
+def out_of_range(dispatch: Size, size: int, config: CompilationConfig) -> SizeOutOfRange:
+    """The error for a dispatch size above all ranges; it lists those that were asked for.
+
+    Args:
+        dispatch: the size that picks the range.
+        size: its value in the call.
+        config: what was asked for. One graph may serve fewer ranges than that.
+    """
+    table = build_range_table(config.compile_ranges_endpoints, config.exact_sizes, config.max_size)
+    return SizeOutOfRange(
+        f"{dispatch.name} = {size} ({dispatch.label}) is in no compiled range; the ranges are "
+        f"{interval_text(sorted(table.all()))}. Raise max_size (now {config.max_size}), or set "
+        "out_of_range=OutOfRange.EAGER."
     )
 
 

@@ -133,6 +133,7 @@ class Variants:
         Raises:
             RunEagerly: the graph that is right runs no operation, or some size is 0.
             VariantsLimit: the call needs one more graph than ``variants_limit`` allows.
+            SizeOutOfRange: the dispatch size is above all ranges.
             GuardViolation: something about an input that no capture would take.
             ExplorerError: the model cannot be captured for this call.
         """
@@ -181,6 +182,7 @@ class Variants:
         with self._lock:
             if self._variants is not seen:  # another thread added one meanwhile
                 return self.call(args, kwargs)
+            self._refuse_without_a_capture(args, kwargs)
             runner = self.add(args, kwargs)
         if runner.is_empty:
             raise RunEagerly
@@ -191,6 +193,22 @@ class Variants:
             with self._lock:
                 self._replace(tuple(v for v in self._variants if v.runner is not runner))
             raise
+
+    def _refuse_without_a_capture(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Ends a call that another graph could not serve either.
+
+        Raises:
+            RunEagerly: some size is 0, or the configuration leaves the size to eager.
+            SizeOutOfRange: the dispatch size is above all ranges.
+        """
+        sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
+        if 0 in sizes.values():
+            raise RunEagerly
+        name = self._config.dispatch_dim or next(iter(sizes), None)
+        # A model that makes a graph for each size may have one for a large size: nothing to pick.
+        found = [r for r in self.runners if r.dispatch is not None and r.dispatch.name == name]
+        if found and sizes[str(name)] > self._config.max_size:
+            found[0].row_of(sizes[str(name)])
 
     def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Runner:
         """Captures and compiles a graph for one call.

@@ -17,6 +17,8 @@ from explorer import (
     GuardPolicy,
     GuardViolation,
     InputError,
+    OutOfRange,
+    SizeOutOfRange,
     SizeRange,
     compile_model,
     counters,
@@ -338,6 +340,46 @@ def test_what_eager_refuses_in_place_of_a_tensor_is_refused_as_eager_does() -> N
     with pytest.raises(TypeError, match=r"unsupported operand .*'Tensor' and 'dict'"):
         model(rows(5), scale={})
     assert len(model.variants) == 2
+
+
+RANGED = VARIANTS.replace(max_size=64, compile_ranges_endpoints=(16,), compile_sizes=(4,))
+
+
+def above_sixteen(x: torch.Tensor) -> torch.Tensor:
+    return x * 2 if x.shape[0] > 16 else x * 4
+
+
+@pytest.mark.parametrize("called", [(), (20,)])
+def test_a_size_above_the_ranges_lists_those_of_the_configuration(called: tuple[int, ...]) -> None:
+    model = compiled(above_sixteen, rows(5), config=RANGED)
+    for size in called:
+        model(rows(size))
+    before = len(model.variants)
+    with (
+        counters.expect(captured=0, compiled=0),
+        pytest.raises(SizeOutOfRange, match=r"n = 70 .* the ranges are 1–16, 4, 17–64\. "),
+    ):
+        model(rows(70))
+    assert len(model.variants) == before
+
+
+def test_a_size_above_the_ranges_is_left_to_eager_without_a_capture() -> None:
+    config = RANGED.replace(out_of_range=OutOfRange.EAGER)
+    model = compiled(above_sixteen, rows(5), config=config)
+    with counters.expect(captured=0):
+        assert torch.equal(model(rows(70)), above_sixteen(rows(70)))
+
+
+def test_a_model_with_a_graph_for_each_size_has_no_largest_size() -> None:
+    model = compiled(by_key, rows(4), config=RANGED)
+    assert torch.equal(model(rows(70)), by_key(rows(70)))
+
+
+def test_size_0_needs_no_capture() -> None:
+    model = compiled(Optional(), rows(5))
+    nothing = rows(0)
+    with counters.expect(captured=0):
+        assert torch.equal(model(nothing, mask=nothing > 0), nothing)
 
 
 def test_a_dtype_is_part_of_the_region() -> None:
