@@ -440,6 +440,50 @@ def test_the_limit_where_a_later_graph_has_a_line_that_the_first_has_not() -> No
         model.cover(SizeRange(2, 64))
 
 
+def by_values(x: torch.Tensor, scale: float = 1.0, options: Any = None) -> torch.Tensor:
+    if x.shape[0] > 8:
+        x = x + 1
+    weight = options["weight"] if options else 1
+    return x * weight * scale
+
+
+OF_VALUES = [
+    pytest.param(3, [{"scale": each} for each in (1.0, 2.0, 3.0, 4.0)], "scale == 1.0", id="float"),
+    pytest.param(
+        3,
+        [{"options": {"weight": each}} for each in (2, 3, 4, 5)],
+        "options is None",
+        id="in a dict",
+    ),
+    pytest.param(2, [{"scale": torch.tensor(2.0)}, {"scale": 2.0}], "scale == 1.0", id="a tensor"),
+]
+
+
+@pytest.mark.parametrize(("limit", "calls", "guard"), OF_VALUES)
+def test_the_limit_names_the_value_that_the_graphs_differ_in(
+    limit: int, calls: list[dict[str, Any]], guard: str
+) -> None:
+    model = compiled(by_values, rows(5), config=VARIANTS.replace(variants_limit=limit))
+    with pytest.raises(VariantsLimit, match=r"Most of them come from .* Make that line") as raised:
+        for rest in calls:
+            model(rows(5), **rest)
+    assert raised.value.guard == guard
+    assert raised.value.source_line is not None and "test_variants.py" in raised.value.source_line
+
+
+def test_the_limit_names_a_dtype_without_a_line() -> None:
+    model = compiled(by_values, rows(5), config=VARIANTS.replace(variants_limit=2))
+    model(rows(5).double())
+    with pytest.raises(VariantsLimit, match=r"come from x\.dtype == .* Make the model ind"):
+        model(rows(5).half())
+
+
+def test_the_limit_names_nothing_where_there_is_one_graph() -> None:
+    model = compiled(by_values, rows(5), config=VARIANTS.replace(variants_limit=1))
+    with pytest.raises(VariantsLimit, match=r"variants_limit\)\. Raise variants_limit, or make"):
+        model(rows(5), scale=2.0)
+
+
 def one_side_is_empty(x: torch.Tensor) -> torch.Tensor:
     return x if x.shape[0] == 4 else x * 2
 
