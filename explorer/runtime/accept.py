@@ -231,7 +231,7 @@ def check_guards(
         captured: the graph's conditions.
         sizes: size name -> value.
         domain: sizes to look at for the text.
-        dispatch: the size to list in the text.
+        dispatch: the size to list in the text where the condition reads it.
         branches_only: leave out the bounds that torch gives a symbol, such as n >= 2.
 
     Raises:
@@ -249,6 +249,30 @@ def check_guards(
             raise _guard_violation(captured, guard, sizes, domain, dispatch)
 
 
+def _accepted(
+    captured: CapturedGraph,
+    guard: GuardRecord,
+    sizes: Mapping[str, int],
+    domain: SizeRange,
+    dispatch: Size | None,
+) -> str:
+    """The values of one size for which the graph is right, the others being as in the call.
+
+    It is a size of the condition; the dispatch size is preferred.
+    """
+    symbols = guard.expression.free_symbols if guard.expression is not None else set()
+    read = [size for size in captured.sizes if size.symbol in symbols]
+    read.sort(key=lambda size: dispatch is None or size.name != dispatch.name)
+    if not read:
+        return "unknown"
+    for size in read:
+        valid = valid_sizes(captured, size, domain, sizes)
+        if len(valid):
+            return f"{size.name} in {sizes_text(valid)}"
+    others = " where the other sizes are as in this call" if len(sizes) > 1 else ""
+    return f"no {' or '.join(size.name for size in read)}{others}"
+
+
 def _guard_violation(
     captured: CapturedGraph,
     guard: GuardRecord,
@@ -257,11 +281,7 @@ def _guard_violation(
     dispatch: Size | None,
 ) -> GuardViolation:
     given = ", ".join(f"{name} = {value}" for name, value in sizes.items())
-    accepted = "unknown"
-    if dispatch is not None:
-        accepted = (
-            f"{dispatch.name} in {sizes_text(valid_sizes(captured, dispatch, domain, sizes))}"
-        )
+    accepted = _accepted(captured, guard, sizes, domain, dispatch)
     place = f" ({guard.location}: {guard.location.text})" if guard.location else ""
     return GuardViolation(
         f"The captured graph is not right for {given}: it holds only where {guard.text}{place}. It "
