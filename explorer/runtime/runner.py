@@ -172,7 +172,8 @@ class Runner:
         """The error for a ``state_problem``."""
         known = {guard.text: guard.location for guard in self.captured.value_guards}
         scope = self._scope(args, kwargs)
-        return state_violation(reason, scope, self.raw.function.__globals__, known)
+        global_scope = self.raw.function.__globals__
+        return state_violation(reason, scope, global_scope, known, receiver=self.receiver_name)
 
     def _scope(self, args: Any, kwargs: Any) -> dict[str, Any]:
         if not kwargs and len(args) + len(self._first) == self._simple_count:
