@@ -227,6 +227,20 @@ def test_where_eager_fails_nothing_else_is_given_up() -> None:
             torch.testing.assert_close(model(rows(size)), partly_refused(rows(size)))
 
 
+@pytest.mark.parametrize(
+    "rest", [{"scale": 3.0}, {"scale": torch.tensor(3.0)}, {"options": {"weight": 2}}]
+)
+def test_cover_takes_no_graph_of_other_values_for_one_of_the_example(rest: dict[str, Any]) -> None:
+    model = compiled(by_values, rows(5))
+    model(rows(20), **rest)
+    coverage = model.cover(SizeRange(2, 64))
+    assert coverage.is_complete
+    assert [each.points for each in coverage.regions] == [7, 0, 56]
+    with counters.expect(captured=0):
+        for size in (2, 8, 9, 64):
+            assert torch.equal(model(rows(size)), by_values(rows(size)))
+
+
 def test_cover_of_two_sizes() -> None:
     dims = {"x": {0: "nx"}, "y": {0: "ny"}}
     model = compiled(two_dims, rows(9), rows(8), dims=dims)
