@@ -389,6 +389,19 @@ def test_a_model_with_a_graph_for_each_size_has_no_largest_size() -> None:
     assert torch.equal(model(rows(70)), by_key(rows(70)))
 
 
+@pytest.mark.parametrize("dispatch", ["nx", "ny"])
+@pytest.mark.parametrize("example", [4, 9])
+def test_the_dispatch_size_may_be_a_constant_of_a_graph(example: int, dispatch: str) -> None:
+    def model(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x.sum() * y if x.shape[0] == 4 else x.sum() + y
+
+    dims = {"x": {0: "nx"}, "y": {0: "ny"}}
+    config = VARIANTS.replace(dispatch_dim=dispatch)
+    fast = compiled(model, rows(example), rows(5), dims=dims, config=config)
+    for nx, ny in ((4, 5), (9, 5), (4, 6), (1, 6), (4, 1)):
+        assert torch.equal(fast(rows(nx), rows(ny)), model(rows(nx), rows(ny)))
+
+
 def test_size_0_needs_no_capture() -> None:
     model = compiled(Optional(), rows(5))
     nothing = rows(0)
