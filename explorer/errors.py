@@ -109,6 +109,10 @@ class GuardViolation(RunError):
         self.accepted = accepted
 
 
+class NotATensor(InputError, GuardViolation):
+    """Something else stands in a call where a tensor was at capture; another graph may take it."""
+
+
 class CUDAGraphAddressError(RunError, ValueError):
     """A tensor of a call lies elsewhere than the one that a CUDA graph was captured with.
 

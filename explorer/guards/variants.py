@@ -21,7 +21,7 @@ from explorer.artifacts import (
     SpecializationReason,
 )
 from explorer.config import CompilationConfig
-from explorer.errors import ExplorerError, SpecializedDim
+from explorer.errors import ConfigError, ExplorerError, InputError, SpecializedDim
 from explorer.guards.conditions import Conditions
 from explorer.guards.domain import Dimension, known_dimensions
 from explorer.intermediate_tensors import IntermediateTensors
@@ -105,11 +105,18 @@ def _fixed_by(error: SpecializedDim, dims: Mapping[tuple[str, int], int]) -> Spe
 def request_of_call(
     request: CaptureRequest, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> CaptureRequest:
-    """What to capture for one call: its own inputs, with dims of size 1 as constants."""
+    """What to capture for one call: its own inputs, with dims of size 1 as constants.
+
+    Raises:
+        InputError: the call does not fit the signature, or lacks a dim that is wanted dynamic.
+    """
     called = dataclasses.replace(
         request, args=tuple(args), kwargs=dict(kwargs), make_inputs=None, fixed_dims={}
     )
-    leaves, dims = named_dims(called)
+    try:
+        leaves, dims = named_dims(called)
+    except ConfigError as error:  # the names are those of the example
+        raise InputError(f"This call lacks a dim that is wanted dynamic. {error}") from error
     shapes = {leaf.path: leaf.tensor.shape for leaf in leaves}
     ones = {(each.path, each.dim): 1 for each in dims if shapes[each.path][each.dim] == 1}
     return dataclasses.replace(called, fixed_dims=ones)

@@ -10,7 +10,8 @@ import torch
 
 from explorer.artifacts import CapturedGraph, GuardRecord, Size, UserTensor
 from explorer.artifacts.common import Expression
-from explorer.errors import GuardViolation, InputError
+from explorer.config import CompilationConfig
+from explorer.errors import GuardViolation, InputError, NotATensor, SizeOutOfRange
 from explorer.guards.valid import checked_guards, sizes_text, valid_sizes
 from explorer.runtime.predicate import (
     SameSize,
@@ -19,7 +20,7 @@ from explorer.runtime.predicate import (
     size_readers,
     tensors_of,
 )
-from explorer.size_range import SizeRange
+from explorer.size_range import SizeRange, build_range_table, interval_text
 from explorer.stages import inputs
 
 
@@ -92,7 +93,7 @@ def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
         scope: parameter name -> value, as the call bound them.
 
     Raises:
-        InputError: something else than a tensor.
+        NotATensor: something else than a tensor.
         GuardViolation: nothing, or a tensor of another rank.
     """
     for expected in captured.user_inputs:
@@ -104,9 +105,12 @@ def check_arguments(captured: CapturedGraph, scope: Mapping[str, Any]) -> None:
         except Exception:  # a name with helpers of Dynamo's
             continue
         if not isinstance(value, torch.Tensor):
-            raise InputError(
-                f"{expected.path} is a {type(value).__name__}, but was a tensor at capture: pass a "
-                "tensor."
+            kind = f"a {type(value).__name__}"
+            raise NotATensor(
+                f"{expected.path} is {kind}, but was a tensor at capture: pass a tensor.",
+                guard=f"{expected.path} is a tensor",
+                given=kind,
+                accepted="a tensor",
             )
         if value.dim() != len(expected.shape):
             raise _rank_violation(expected, value)
@@ -120,6 +124,22 @@ def missing_violation(path: str) -> GuardViolation:
         guard=f"{path} is a tensor",
         given="no value",
         accepted="a tensor",
+    )
+
+
+def out_of_range(dispatch: Size, size: int, config: CompilationConfig) -> SizeOutOfRange:
+    """The error for a dispatch size above all ranges; it lists those that were asked for.
+
+    Args:
+        dispatch: the size that picks the range.
+        size: its value in the call.
+        config: what was asked for. One graph may serve fewer ranges than that.
+    """
+    table = build_range_table(config.compile_ranges_endpoints, config.exact_sizes, config.max_size)
+    return SizeOutOfRange(
+        f"{dispatch.name} = {size} ({dispatch.label}) is in no compiled range; the ranges are "
+        f"{interval_text(sorted(table.all()))}. Raise max_size (now {config.max_size}), or set "
+        "out_of_range=OutOfRange.EAGER."
     )
 
 
@@ -213,7 +233,7 @@ def check_guards(
         captured: the graph's conditions.
         sizes: size name -> value.
         domain: sizes to look at for the text.
-        dispatch: the size to list in the text.
+        dispatch: the size to list in the text where the condition reads it.
         branches_only: leave out the bounds that torch gives a symbol, such as n >= 2.
 
     Raises:
@@ -231,6 +251,30 @@ def check_guards(
             raise _guard_violation(captured, guard, sizes, domain, dispatch)
 
 
+def _accepted(
+    captured: CapturedGraph,
+    guard: GuardRecord,
+    sizes: Mapping[str, int],
+    domain: SizeRange,
+    dispatch: Size | None,
+) -> str:
+    """The values of one size for which the graph is right, the others being as in the call.
+
+    It is a size of the condition; the dispatch size is preferred.
+    """
+    symbols = guard.expression.free_symbols if guard.expression is not None else set()
+    read = [size for size in captured.sizes if size.symbol in symbols]
+    read.sort(key=lambda size: dispatch is None or size.name != dispatch.name)
+    if not read:
+        return "unknown"
+    for size in read:
+        valid = valid_sizes(captured, size, domain, sizes)
+        if len(valid):
+            return f"{size.name} in {sizes_text(valid)}"
+    others = " where the other sizes are as in this call" if len(sizes) > 1 else ""
+    return f"no {' or '.join(size.name for size in read)}{others}"
+
+
 def _guard_violation(
     captured: CapturedGraph,
     guard: GuardRecord,
@@ -239,11 +283,7 @@ def _guard_violation(
     dispatch: Size | None,
 ) -> GuardViolation:
     given = ", ".join(f"{name} = {value}" for name, value in sizes.items())
-    accepted = "unknown"
-    if dispatch is not None:
-        accepted = (
-            f"{dispatch.name} in {sizes_text(valid_sizes(captured, dispatch, domain, sizes))}"
-        )
+    accepted = _accepted(captured, guard, sizes, domain, dispatch)
     place = f" ({guard.location}: {guard.location.text})" if guard.location else ""
     return GuardViolation(
         f"The captured graph is not right for {given}: it holds only where {guard.text}{place}. It "

@@ -25,8 +25,10 @@ from explorer.guards.variants import (
     sizes_of_call,
 )
 from explorer.progress import CancelToken, Progress, ProgressCallback
+from explorer.runtime.runner import Runner
 from explorer.runtime.variants import Variants
 from explorer.size_range import SizeRange
+from explorer.stages.capture import named_dims
 
 MOST_FAILURES = 16
 """Points that cannot be captured, after which the search ends."""
@@ -105,8 +107,22 @@ class _Search:
         self._failures: list[UncoveredPoint] = []
         self._zero, self._one = self._any_is(0), self._any_is(1)
         self.owner[self._zero] = _EAGER
-        for position in range(len(variants.runners)):
-            self._take(position)
+        wanted = self._apart_from_points(variants.runners[0])
+        for position, runner in enumerate(variants.runners):
+            if self._apart_from_points(runner) == wanted:
+                self._take(position)
+
+    def _apart_from_points(self, runner: Runner) -> tuple[object, ...]:
+        """What a runner's call has besides sizes and what varies: the points share the example's.
+
+        A graph for ``flag=True`` says nothing about calls with ``flag=False``.
+        """
+        values = [each for each in plain_values(runner.request) if each[0] not in self.points.axes]
+        tensors = [
+            (leaf.path, leaf.tensor.dtype, leaf.tensor.device, leaf.tensor.dim())
+            for leaf in named_dims(runner.request)[0]
+        ]
+        return values, tensors
 
     def _any_is(self, size: int) -> np.ndarray:
         found = np.zeros(self.points.count, dtype=bool)

@@ -36,7 +36,7 @@ from explorer.runtime.recorded_calls import places_of_sizes, recording_call
 from explorer.runtime.state_problems import StateProblems
 from explorer.runtime.stitch import PER_CALL, write_program
 from explorer.runtime.violation import state_violation
-from explorer.size_range import SizeRange, interval_text
+from explorer.size_range import SizeRange
 from explorer.stages.capture import CaptureRequest
 from explorer.stages.inputs import bind_arguments, tensor_leaves, user_arguments
 from explorer.stages.piece_compiler import PieceCompiler
@@ -172,7 +172,8 @@ class Runner:
         """The error for a ``state_problem``."""
         known = {guard.text: guard.location for guard in self.captured.value_guards}
         scope = self._scope(args, kwargs)
-        return state_violation(reason, scope, self.raw.function.__globals__, known)
+        global_scope = self.raw.function.__globals__
+        return state_violation(reason, scope, global_scope, known, receiver=self.receiver_name)
 
     def _scope(self, args: Any, kwargs: Any) -> dict[str, Any]:
         if not kwargs and len(args) + len(self._first) == self._simple_count:
@@ -284,13 +285,8 @@ class Runner:
     def _outside(self, size: int) -> DispatchEntry:
         if self.config.out_of_range is OutOfRange.EAGER:
             raise RunEagerly
-        ranges = [row.size_range for row in self._rows if row.size_range]
         assert self.dispatch is not None
-        raise SizeOutOfRange(
-            f"{self.dispatch.name} = {size} ({self.dispatch.label}) is in no compiled range; the "
-            f"ranges are {interval_text(sorted(ranges))}. Raise max_size (now "
-            f"{self.config.max_size}), or set out_of_range=OutOfRange.EAGER."
-        )
+        raise accept.out_of_range(self.dispatch, size, self.config)
 
     def _run_row(self, row: DispatchEntry, values: tuple[Any, ...], binding: _Binding) -> Any:
         per_call = self._take_per_call(values)

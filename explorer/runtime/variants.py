@@ -17,7 +17,7 @@ from explorer.artifacts import CapturedGraph
 from explorer.compilation import Compilation
 from explorer.config import CompilationConfig
 from explorer.counters import counters
-from explorer.errors import GuardViolation, VariantsLimit
+from explorer.errors import GuardViolation
 from explorer.guards.size_one import same_at
 from explorer.guards.size_one_captures import SizeOneCaptures
 from explorer.guards.variants import (
@@ -30,7 +30,8 @@ from explorer.guards.variants import (
 from explorer.runtime.runner import NOT_SERVED, RunEagerly, Runner
 from explorer.runtime.variant_table import VariantTable
 from explorer.runtime.variants_limit import too_many
-from explorer.stages.capture import CaptureRequest
+from explorer.stages.capture import CaptureRequest, named_dims
+from explorer.stages.inputs import check_tensors
 
 logger = logging.getLogger("explorer")
 
@@ -132,6 +133,7 @@ class Variants:
         Raises:
             RunEagerly: the graph that is right runs no operation, or some size is 0.
             VariantsLimit: the call needs one more graph than ``variants_limit`` allows.
+            SizeOutOfRange: the dispatch size is above all ranges.
             GuardViolation: something about an input that no capture would take.
             ExplorerError: the model cannot be captured for this call.
         """
@@ -180,6 +182,7 @@ class Variants:
         with self._lock:
             if self._variants is not seen:  # another thread added one meanwhile
                 return self.call(args, kwargs)
+            self._refuse_without_a_capture(args, kwargs)
             runner = self.add(args, kwargs)
         if runner.is_empty:
             raise RunEagerly
@@ -190,6 +193,22 @@ class Variants:
             with self._lock:
                 self._replace(tuple(v for v in self._variants if v.runner is not runner))
             raise
+
+    def _refuse_without_a_capture(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Ends a call that another graph could not serve either.
+
+        Raises:
+            RunEagerly: some size is 0, or the configuration leaves the size to eager.
+            SizeOutOfRange: the dispatch size is above all ranges.
+        """
+        sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
+        if 0 in sizes.values():
+            raise RunEagerly
+        name = self._config.dispatch_dim or next(iter(sizes), None)
+        # A model that makes a graph for each size may have one for a large size: nothing to pick.
+        found = [r for r in self.runners if r.dispatch is not None and r.dispatch.name == name]
+        if found and sizes[str(name)] > self._config.max_size:
+            found[0].row_of(sizes[str(name)])
 
     def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Runner:
         """Captures and compiles a graph for one call.
@@ -204,9 +223,12 @@ class Variants:
             )
             if len(kept) < len(self._variants):
                 self.size_one.forget()  # the model itself has changed
-            if len(kept) >= self._config.variants_limit:
-                raise self._limit_reached(args, kwargs)
+            # What no capture would take is said before a limit is.
             request = request_of_call(self.request, args, kwargs)
+            check_tensors(named_dims(request)[0])
+            if len(kept) >= self._config.variants_limit:
+                captured = [each.runner.captured for each in self._variants]
+                raise too_many(sizes_of_call(request), captured)
             compilation = self._rebuild.stored(request)
             if compilation is None:
                 compilation = self._rebuild(self._captured_for(request))
@@ -236,10 +258,6 @@ class Variants:
         for position, each in enumerate(variants):
             each.runner.variant = position
         self._now = (variants, table)  # in one go: a call in another thread reads both
-
-    def _limit_reached(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> VariantsLimit:
-        sizes = sizes_of_call(request_of_call(self.request, args, kwargs))
-        return too_many(sizes, [each.runner.captured for each in self._variants])
 
 
 def _with_another(variants: tuple[Variant, ...], runner: Runner) -> tuple[Variant, ...]:

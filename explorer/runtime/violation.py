@@ -125,6 +125,8 @@ def state_violation(
     scope: Mapping[str, Any],
     global_scope: Mapping[str, Any],
     known: Mapping[str, SourceLocation | None],
+    *,
+    receiver: str = "",
 ) -> GuardViolation:
     """The error for a condition on model state or Python values that does not hold.
 
@@ -133,6 +135,7 @@ def state_violation(
         scope: parameter and closure names -> values of this call.
         global_scope: the globals of the traced function.
         known: condition in the user's words -> the line that made it.
+        receiver: name of the parameter that is the model; empty when none is.
     """
     failed = parse_failed_guard(reason)
     given = value_now(failed.source, scope, global_scope)
@@ -143,11 +146,18 @@ def state_violation(
     text = place.text if place else failed.text
     read_by = f", read at {location}: {text}" if location else ""
     now = f" Now it is {given}." if given else ""
-    variants = ", or have a graph captured for each value with guard_policy=GuardPolicy.VARIANTS"
+    policy = "with guard_policy=GuardPolicy.VARIANTS"
+    variants = ""
+    if given:
+        variants = f", or have a graph captured for each value {policy}"
+    elif receiver and f"L['{receiver}']" in reason:  # such as an attribute that was not there
+        variants = (
+            f". If the model changes it in a call, have a graph captured for each state {policy}"
+        )
     return GuardViolation(
         "Something that the captured graph relies on has changed: it holds only where "
         f"{failed.condition}{read_by}.{now} Set it back, or compile the model again"
-        f"{variants if given else ''}.",
+        f"{variants}.",
         guard=failed.condition,
         source_line=location,
         given=given or "another value",

@@ -17,6 +17,7 @@ from explorer.artifacts import (
 from explorer.config import CompilationConfig, GuardPolicy
 from explorer.errors import ConfigError
 from explorer.guards.valid import checked_guards, holds, possible_sizes, sizes_of
+from explorer.guards.variants import fixed_sizes
 from explorer.size_range import RangeTable, SizeRange, build_range_table
 from explorer.stages.backends import Backend, identity_at, resolve_backend
 
@@ -64,11 +65,13 @@ class CompilePlan:
 def dispatch_size(captured: CapturedGraph, config: CompilationConfig) -> Size | None:
     """The size that picks the range.
 
+    Where ``dispatch_dim`` is a constant of this graph, it is the first size that is left.
+
     Raises:
         ConfigError: ``dispatch_dim`` names no size.
     """
     names = [size.name for size in captured.sizes]
-    if config.dispatch_dim is None:
+    if config.dispatch_dim is None or config.dispatch_dim in fixed_sizes(captured):
         return captured.sizes[0] if captured.sizes else None
     for size in captured.sizes:
         if size.name == config.dispatch_dim:

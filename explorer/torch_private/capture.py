@@ -126,9 +126,16 @@ class RawCapture:
         )
 
 
-_SIDE_EFFECT_OPCODES = frozenset({"STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR", "DELETE_SUBSCR"})
+# What SideEffects.codegen_update_mutated of torch 2.13.0 writes.
+_SIDE_EFFECT_OPCODES = frozenset(
+    {"STORE_ATTR", "STORE_SUBSCR", "STORE_GLOBAL", "STORE_DEREF", "DELETE_ATTR", "DELETE_SUBSCR"}
+)
 _SIDE_EFFECT_NAMES = frozenset(
-    {"clear", "extend", "update", "append", "insert", "setattr", "__setattr__", "__setitem__"}
+    (
+        *("clear", "extend", "update", "append", "insert", "setattr", "__setattr__"),
+        *("__setitem__", "object_setattr_ignore_descriptor", "object_delattr_ignore_descriptor"),
+        *("iter_next", "setstate", "set_torch_function_mode_stack"),
+    )
 )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch._dynamo.hooks import Hooks
 
+from explorer.errors import CaptureError
 from explorer.torch_private.guard_lifetimes import ending_with_the_capture
 
 # Guards that the runtime checks itself, or that do not matter to a graph that runs without
@@ -112,9 +113,18 @@ def state_guards(
         return [_is_state_guard(entry, checked) for entry in entries]
 
     with ending_with_the_capture():
-        built = output.graph_capture_output.build_guards(
-            function.__code__, hooks=Hooks(guard_filter_fn=keep)
-        )
+        try:
+            built = output.graph_capture_output.build_guards(
+                function.__code__, hooks=Hooks(guard_filter_fn=keep)
+            )
+        except RuntimeError as error:
+            # Guard.set_export_info compares the tensor made of an array with ==, item by item.
+            if "Boolean value of Tensor" not in str(error):
+                raise
+            raise CaptureError(
+                "The model reads a numpy array of several items, on which torch cannot write "
+                "conditions: pass a tensor made with torch.from_numpy."
+            ) from error
     return StateGuards(built.guard_manager)
 
 

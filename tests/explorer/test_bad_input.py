@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -183,6 +184,10 @@ def mul(x):
     return x * 2 + 1
 
 
+def scaled(x, scale):
+    return x * scale
+
+
 def add(x, y):
     return x + y
 
@@ -340,6 +345,15 @@ REFUSED = [
     row(
         Refused(mul, InputError, r"x is a list, but was a tensor", given=lambda: call([1, 2])),
         "list for a tensor",
+    ),
+    row(
+        Refused(
+            scaled,
+            CaptureError,
+            r"numpy array of several items.*torch\.from_numpy",
+            lambda n: call(filled(n, 3), np.ones(3, dtype=np.float32)),
+        ),
+        "array for a number",
     ),
     row(Refused(mul, ConfigError, "lacks name", settings={"backend": 3}), "number for a backend"),
     row(

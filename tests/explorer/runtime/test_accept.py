@@ -85,6 +85,42 @@ def test_predicate_and_words_agree_on_guards(size: int) -> None:
             accept.check_guards(graph, {"x_0": size}, SizeRange(1, 64), dispatch)
 
 
+def patches(x):
+    rows, height, width = x.shape
+    kept = x[:, : height // 2 * 2, : width // 2 * 2]
+    return kept.reshape(rows, height // 2 * (width // 2), 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "accepted"),
+    [
+        pytest.param((3, 2, 2), "w in 6..64 step 2 (30 sizes)", id="one size alone is at fault"),
+        pytest.param((3, 2, 3), "w in 6..64 step 2 (30 sizes)", id="the first condition is on it"),
+        pytest.param((3, 3, 3), "no w where the other sizes are as in this call", id="two are"),
+    ],
+)
+def test_the_sizes_that_are_right_are_those_of_the_condition(shape: Any, accepted: str) -> None:
+    graph = captured(patches, filled(3, 8, 10), dims={"x": {0: "b", 1: "h", 2: "w"}})
+    dispatch = graph.sizes[0]
+    assert dispatch.name == "b"
+    with pytest.raises(GuardViolation, match=r"holds only where .*\bw\b") as caught:
+        sizes = dict(zip("bhw", shape, strict=True))
+        accept.check_guards(graph, sizes, SizeRange(1, 64), dispatch)
+    assert caught.value.accepted == accepted
+    assert f"It is right for {accepted}. " in str(caught.value)
+
+
+def test_the_dispatch_size_is_named_where_the_condition_reads_it() -> None:
+    def larger(x, y):
+        return x.sum() + y.sum() if x.shape[0] > y.shape[0] else x.sum()
+
+    graph = captured(larger, filled(9), filled(8), dims={"x": {0: "nx"}, "y": {0: "ny"}})
+    for dispatch, accepted in zip(graph.sizes, ("nx in 8–64", "ny in 2"), strict=True):
+        with pytest.raises(GuardViolation, match="nx > ny") as caught:
+            accept.check_guards(graph, {"nx": 3, "ny": 7}, SizeRange(1, 64), dispatch)
+        assert caught.value.accepted == accepted
+
+
 def test_nothing_dynamic_is_accepted_as_zero() -> None:
     graph = captured(adds, filled(5, 3), filled(5, 3), dims={})
     accepts, _ = predicate.write_predicate(graph, None, check_guards=True)

@@ -489,6 +489,39 @@ def test_call_with_an_input_that_is_written() -> None:
         fast(x, x.view(7, 3))
 
 
+class Keeps(torch.nn.Module):
+    """Sets an attribute in every call, and reads it in none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Any = torch.zeros(7, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.last = x * 2
+        return x + 1
+
+
+def keeps_in_a_closure() -> tuple[Callable[..., Any], Callable[[], Any]]:
+    last: Any = None
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        nonlocal last
+        last = x * 2
+        return x + 1
+
+    return model, lambda: last
+
+
+@pytest.mark.parametrize("place", ["attribute", "closure"])
+def test_what_a_call_sets_is_set_by_every_call(place: str) -> None:
+    module = Keeps()
+    model, last = (module, lambda: module.last) if place == "attribute" else keeps_in_a_closure()
+    fast = compiled(model, filled(7, 3))
+    for size in (7, 9, 9, 8, 1, 5):
+        assert torch.equal(fast(filled(size, 3)), filled(size, 3) + 1)
+        assert torch.equal(last(), filled(size, 3) * 2)
+
+
 # ----------------------------------------------------------------------- evaluate_guards
 
 

@@ -16,6 +16,9 @@ from explorer import (
     Coverage,
     GuardPolicy,
     GuardViolation,
+    InputError,
+    OutOfRange,
+    SizeOutOfRange,
     SizeRange,
     compile_model,
     counters,
@@ -224,6 +227,20 @@ def test_where_eager_fails_nothing_else_is_given_up() -> None:
             torch.testing.assert_close(model(rows(size)), partly_refused(rows(size)))
 
 
+@pytest.mark.parametrize(
+    "rest", [{"scale": 3.0}, {"scale": torch.tensor(3.0)}, {"options": {"weight": 2}}]
+)
+def test_cover_takes_no_graph_of_other_values_for_one_of_the_example(rest: dict[str, Any]) -> None:
+    model = compiled(by_values, rows(5))
+    model(rows(20), **rest)
+    coverage = model.cover(SizeRange(2, 64))
+    assert coverage.is_complete
+    assert [each.points for each in coverage.regions] == [7, 0, 56]
+    with counters.expect(captured=0):
+        for size in (2, 8, 9, 64):
+            assert torch.equal(model(rows(size)), by_values(rows(size)))
+
+
 def test_cover_of_two_sizes() -> None:
     dims = {"x": {0: "nx"}, "y": {0: "ny"}}
     model = compiled(two_dims, rows(9), rows(8), dims=dims)
@@ -276,6 +293,122 @@ def test_values_and_attributes_are_part_of_the_region() -> None:
         assert torch.equal(model(rows(5), flag=True), module(rows(5), flag=True))
 
 
+class Optional(nn.Module):
+    def forward(self, x: Any, mask: Any = None, scale: Any = 1.0, options: Any = None) -> Any:
+        if mask is not None:
+            x = x.masked_fill(mask, 0)
+        if options:
+            x = x * options["weight"]
+        x = x * scale
+        return x.topk(2, 0).values if x.shape[0] >= 2 else x
+
+
+def mask(size: int) -> torch.Tensor:
+    return rows(size) > 0.5
+
+
+HALF, TWO = torch.tensor(0.5), torch.tensor(2.0)
+INSTEAD_OF_A_TENSOR = [
+    pytest.param([(5, {"scale": TWO}), (5, {"scale": 2.5}), (6, {"scale": HALF})], id="a float"),
+    pytest.param([(5, {"mask": mask(5)}), (1, {}), (1, {"mask": mask(1)})], id="None at size 1"),
+    pytest.param(
+        [(5, {"options": {"weight": TWO}}), (7, {"options": {"weight": 3.0}}), (5, {})],
+        id="a float in a dict",
+    ),
+    pytest.param([(5, {"scale": TWO}), (5, {"scale": 2}), (5, {"scale": True})], id="an int"),
+]
+
+
+@pytest.mark.parametrize("calls", INSTEAD_OF_A_TENSOR)
+def test_what_stands_in_place_of_a_tensor_has_a_graph_of_its_own(
+    calls: list[tuple[int, dict[str, Any]]],
+) -> None:
+    model = compiled(Optional(), rows(5))
+    for size, rest in calls:
+        assert torch.equal(model(rows(size), **rest), Optional()(rows(size), **rest))
+    with counters.expect(captured=0):
+        for size, rest in calls:
+            assert torch.equal(model(rows(size), **rest), Optional()(rows(size), **rest))
+
+
+@pytest.mark.parametrize("limit", [2, 8])
+def test_a_call_that_no_capture_takes_says_so_and_adds_nothing(limit: int) -> None:
+    model = compiled(Optional(), rows(5), config=VARIANTS.replace(variants_limit=limit))
+    model(rows(5), scale=TWO)
+    refused: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
+        ((), {}, TypeError, "missing a required argument: 'x'"),
+        ((rows(5),), {"other": 1}, TypeError, "unexpected keyword argument 'other'"),
+        (([1.0, 2.0],), {}, InputError, "lacks a dim .* argument x with type list"),
+        ((rows(5).to_sparse(),), {}, InputError, "x has layout torch.sparse_coo"),
+        ((rows(5),), {"scale": TWO.to_sparse()}, InputError, "scale has layout torch.sparse"),
+    ]
+    for args, kwargs, kind, message in refused:
+        with pytest.raises(kind, match=message):
+            model(*args, **kwargs)
+        assert len(model.variants) == 2
+
+
+def test_what_eager_refuses_in_place_of_a_tensor_is_refused_as_eager_does() -> None:
+    model = compiled(Optional(), rows(5))
+    model(rows(5), scale=TWO)
+    with pytest.raises(TypeError, match=r"unsupported operand .*'Tensor' and 'dict'"):
+        model(rows(5), scale={})
+    assert len(model.variants) == 2
+
+
+RANGED = VARIANTS.replace(max_size=64, compile_ranges_endpoints=(16,), compile_sizes=(4,))
+
+
+def above_sixteen(x: torch.Tensor) -> torch.Tensor:
+    return x * 2 if x.shape[0] > 16 else x * 4
+
+
+@pytest.mark.parametrize("called", [(), (20,)])
+def test_a_size_above_the_ranges_lists_those_of_the_configuration(called: tuple[int, ...]) -> None:
+    model = compiled(above_sixteen, rows(5), config=RANGED)
+    for size in called:
+        model(rows(size))
+    before = len(model.variants)
+    with (
+        counters.expect(captured=0, compiled=0),
+        pytest.raises(SizeOutOfRange, match=r"n = 70 .* the ranges are 1–16, 4, 17–64\. "),
+    ):
+        model(rows(70))
+    assert len(model.variants) == before
+
+
+def test_a_size_above_the_ranges_is_left_to_eager_without_a_capture() -> None:
+    config = RANGED.replace(out_of_range=OutOfRange.EAGER)
+    model = compiled(above_sixteen, rows(5), config=config)
+    with counters.expect(captured=0):
+        assert torch.equal(model(rows(70)), above_sixteen(rows(70)))
+
+
+def test_a_model_with_a_graph_for_each_size_has_no_largest_size() -> None:
+    model = compiled(by_key, rows(4), config=RANGED)
+    assert torch.equal(model(rows(70)), by_key(rows(70)))
+
+
+@pytest.mark.parametrize("dispatch", ["nx", "ny"])
+@pytest.mark.parametrize("example", [4, 9])
+def test_the_dispatch_size_may_be_a_constant_of_a_graph(example: int, dispatch: str) -> None:
+    def model(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x.sum() * y if x.shape[0] == 4 else x.sum() + y
+
+    dims = {"x": {0: "nx"}, "y": {0: "ny"}}
+    config = VARIANTS.replace(dispatch_dim=dispatch)
+    fast = compiled(model, rows(example), rows(5), dims=dims, config=config)
+    for nx, ny in ((4, 5), (9, 5), (4, 6), (1, 6), (4, 1)):
+        assert torch.equal(fast(rows(nx), rows(ny)), model(rows(nx), rows(ny)))
+
+
+def test_size_0_needs_no_capture() -> None:
+    model = compiled(Optional(), rows(5))
+    nothing = rows(0)
+    with counters.expect(captured=0):
+        assert torch.equal(model(nothing, mask=nothing > 0), nothing)
+
+
 def test_a_dtype_is_part_of_the_region() -> None:
     model = compiled(is_four, rows(6))
     assert model(rows(6).double()).dtype is torch.float64
@@ -317,6 +450,65 @@ def test_the_limit_names_the_line_of_graphs_for_one_size_each() -> None:
             model(rows(size))
     assert raised.value.guard.startswith("x.size(0) == ")
     assert raised.value.source_line is not None and "test_variants.py" in raised.value.source_line
+
+
+def two_lines(x: torch.Tensor) -> torch.Tensor:
+    if x.shape[0] > 8:
+        return x * 2 if x.shape[0] % 2 == 0 else x * 3
+    return x * 4
+
+
+def test_the_limit_where_a_later_graph_has_a_line_that_the_first_has_not() -> None:
+    model = compiled(two_lines, rows(5), config=VARIANTS.replace(variants_limit=2))
+    model(rows(10))
+    with pytest.raises(VariantsLimit, match=r"n = 11 needs .* x\.shape\[0\] > 8"):
+        model(rows(11))
+    with pytest.raises(VariantsLimit, match=r"x\.shape\[0\] > 8"):
+        model.cover(SizeRange(2, 64))
+
+
+def by_values(x: torch.Tensor, scale: float = 1.0, options: Any = None) -> torch.Tensor:
+    if x.shape[0] > 8:
+        x = x + 1
+    weight = options["weight"] if options else 1
+    return x * weight * scale
+
+
+OF_VALUES = [
+    pytest.param(3, [{"scale": each} for each in (1.0, 2.0, 3.0, 4.0)], "scale == 1.0", id="float"),
+    pytest.param(
+        3,
+        [{"options": {"weight": each}} for each in (2, 3, 4, 5)],
+        "options is None",
+        id="in a dict",
+    ),
+    pytest.param(2, [{"scale": torch.tensor(2.0)}, {"scale": 2.0}], "scale == 1.0", id="a tensor"),
+]
+
+
+@pytest.mark.parametrize(("limit", "calls", "guard"), OF_VALUES)
+def test_the_limit_names_the_value_that_the_graphs_differ_in(
+    limit: int, calls: list[dict[str, Any]], guard: str
+) -> None:
+    model = compiled(by_values, rows(5), config=VARIANTS.replace(variants_limit=limit))
+    with pytest.raises(VariantsLimit, match=r"Most of them come from .* Make that line") as raised:
+        for rest in calls:
+            model(rows(5), **rest)
+    assert raised.value.guard == guard
+    assert raised.value.source_line is not None and "test_variants.py" in raised.value.source_line
+
+
+def test_the_limit_names_a_dtype_without_a_line() -> None:
+    model = compiled(by_values, rows(5), config=VARIANTS.replace(variants_limit=2))
+    model(rows(5).double())
+    with pytest.raises(VariantsLimit, match=r"come from x\.dtype == .* Make the model ind"):
+        model(rows(5).half())
+
+
+def test_the_limit_names_nothing_where_there_is_one_graph() -> None:
+    model = compiled(by_values, rows(5), config=VARIANTS.replace(variants_limit=1))
+    with pytest.raises(VariantsLimit, match=r"variants_limit\)\. Raise variants_limit, or make"):
+        model(rows(5), scale=2.0)
 
 
 def one_side_is_empty(x: torch.Tensor) -> torch.Tensor:
