@@ -122,11 +122,7 @@ def capture(
         if other_sizes:
             raise InputError(grown_text(other_sizes, raw.error)) from raw.error
         raise raw.error
-    if thread_state() != state:  # it is part of what the capture is known by
-        raise CaptureError(
-            "The default dtype was changed by other code while the model was traced, so the graph "
-            "would be of neither: compile again."
-        )
+    _check_trace(raw, state)
     counters.add(layers_traced=raw.repeats.traced, layers_written=raw.repeats.written)
     found = _captured(model, raw, leaves, live, named, state)
     _check_layouts(found, moved)
@@ -336,6 +332,29 @@ def _mark(
             dynamo.mark_unbacked(tensors[each.path], each.dim, each.name)
         else:
             dynamo.mark_backed(tensors[each.path], each.dim)
+
+
+def _check_trace(raw: dynamo.RawCapture, state: tuple[tuple[str, Any], ...]) -> None:
+    """Refuses a trace whose graph could not stand for the model.
+
+    Args:
+        raw: the trace.
+        state: settings of the thread before it; they are part of what the capture is known by.
+
+    Raises:
+        CaptureError: they changed meanwhile, or a call has an effect that the graph has not.
+    """
+    if thread_state() != state:
+        raise CaptureError(
+            "The default dtype was changed by other code while the model was traced, so the graph "
+            "would be of neither: compile again."
+        )
+    names = () if raw.is_empty else raw.assigned_globals()
+    if names:
+        raise CaptureError(
+            f"The model assigns the global {' and '.join(names)}, which a call of the graph would "
+            "not do: keep it in an attribute of the model, which a call sets."
+        )
 
 
 def _check_layouts(captured: CapturedGraph, moved: list[str]) -> None:

@@ -110,6 +110,16 @@ class RawCapture:
             if isinstance(instruction.argval, str) or instruction.opname in _SIDE_EFFECT_OPCODES
         )
 
+    def assigned_globals(self) -> tuple[str, ...]:
+        """Names of globals that a call assigns; a bound call assigns them in a dict of its own."""
+        bytecode = self.output.graph_capture_output.bytecode
+        names = (
+            str(each.argval)
+            for each in dis.get_instructions(bytecode)
+            if each.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")
+        )
+        return tuple(dict.fromkeys(names))
+
     def bind(self, flat_function: Callable[..., Any]) -> Callable[..., Any]:
         """``flat_function(*placeholder values) -> tuple``, seen like the traced function.
 

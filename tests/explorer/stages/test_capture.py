@@ -1249,3 +1249,18 @@ def test_a_torch_cond_whose_test_is_a_constant_is_said_with_its_line() -> None:
         warnings.simplefilter("error")
         (note,) = capture(request, CompilationConfig()).notes
     assert "test_capture.py" in note and "y.shape[0] == 4" in note
+
+
+ASSIGNED: Any = 0
+
+
+def counts_in_a_global(x: torch.Tensor) -> torch.Tensor:
+    global ASSIGNED
+    ASSIGNED += 1
+    return x + ASSIGNED
+
+
+def test_a_global_that_a_call_would_not_assign_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"assigns the global ASSIGNED.*an attribute"):
+        captured_graph(counts_in_a_global, filled(5, 3))
+    assert ASSIGNED == 0
