@@ -28,6 +28,7 @@ from explorer.current import DEFAULT_TAG
 from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.collect import collect
 from explorer.guards.predicate_traps import constant_predicate_trap
+from explorer.random_state import random_state_kept
 from explorer.stages import effects, inputs
 from explorer.stages.capture_errors import grown_text, specialised_dim, trace_error_text
 from explorer.stages.capture_sizes import independent_sizes
@@ -305,7 +306,8 @@ def call_make_inputs(make_inputs: MakeInputs, sizes: Mapping[str, int]) -> tuple
         InputError: it failed, or returned something else than ``(args, kwargs)``.
     """
     try:
-        made = make_inputs(dict(sizes))
+        with random_state_kept():
+            made = make_inputs(dict(sizes))
     except Exception as error:
         raise InputError(f"make_inputs failed for sizes {dict(sizes)}: {error}") from error
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], dict)):
