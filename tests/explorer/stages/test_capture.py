@@ -1249,3 +1249,25 @@ def test_a_torch_cond_whose_test_is_a_constant_is_said_with_its_line() -> None:
         warnings.simplefilter("error")
         (note,) = capture(request, CompilationConfig()).notes
     assert "test_capture.py" in note and "y.shape[0] == 4" in note
+
+
+def test_a_model_that_fails_and_its_inputs_are_as_they_were() -> None:
+    class Fails(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(4)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            x.add_(torch.rand(4))
+            return self.norm(x)
+
+    model, given = Fails().train(), filled(1, 4)
+    before, torch_state = given.clone(), torch.get_rng_state()
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        capture(CaptureRequest(model, (given,), {}, {}), EAGER)
+    assert torch.equal(given, before)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
