@@ -35,7 +35,7 @@ REQUEST: dict[str, Any] = {"dynamic_arg_dims": {"x": {0: "n"}}, "make_inputs": m
 
 
 def states() -> tuple[Any, ...]:
-    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
 
 
 def session(config: Any = CONFIG) -> Session:
