@@ -55,6 +55,19 @@ class PointJudge:
         self._normalised = normalised
         self.config = config
 
+    @property
+    def asked_at_one(self) -> tuple[int, ...]:
+        """Indices of the conditions that a call of size 1 has to meet, as the runtime sees it.
+
+        A capture at that size decides, not the conditions on the sizes of the general graph, unless
+        the graph evaluates these itself.
+        """
+        of_sizes = len(self.captured.guards)
+        known = self.conditions.considered
+        if self.config.dynamic_shapes.evaluate_guards:
+            return known
+        return tuple(index for index in known if index >= of_sizes)
+
     def settlement_at(self, names: tuple[str, ...], point: Mapping[str, int]) -> Settlement:
         """What a capture where some sizes are 1 came to, one that is right at a point.
 
@@ -113,10 +126,10 @@ class PointJudge:
         live = [each.name for each in known if each.is_size]
         if any(point[name] == 0 for name in live):
             return True
-        truth = self.conditions.truth(point, ())
+        ones = tuple(name for name in live if point[name] == 1)
+        truth = self.conditions.truth(point, (), only=self.asked_at_one if ones else None)
         if self.captured.unknown or truth.unknown or not truth.holds.all():
             return False
-        ones = tuple(name for name in live if point[name] == 1)
         return not ones or self.settlement_at(ones, point).found.difference is None
 
     def valid_by_guards(self, truth: Truth, points: Mapping[str, Any]) -> np.ndarray:
