@@ -17,6 +17,7 @@ from explorer import (
     DynamicShapesConfig,
     DynamicShapesType,
     GuardViolation,
+    OutOfRange,
     SizeRange,
     compile_model,
 )
@@ -355,6 +356,16 @@ def test_an_int_argument_counts_at_size_one() -> None:
     audit = compilation_of(scaled, {"n": 6, "k": 5}).audit({"k": SizeRange(4, 6)})
     assert audit.is_valid(n=1, k=5)
     assert not audit.is_valid(n=1, k=6)
+
+
+def test_sizes_above_max_size_are_valid_only_where_the_model_serves_them() -> None:
+    config = EAGER.replace(max_size=64)
+    audit = compilation_of(equal, {"n": 9}, config=config).audit(SizeRange(1, 128))
+    assert audit.valid == ((2, 3), (5, 128))
+    assert [audit.is_valid(n=n) for n in (0, 4, 64, 65)] == [True, False, True, False]
+    config = config.replace(out_of_range=OutOfRange.EAGER)
+    audit = compilation_of(equal, {"n": 9}, config=config).audit()
+    assert audit.is_valid(n=65)
 
 
 def test_size_zero_runs_the_model_itself() -> None:
