@@ -1271,3 +1271,19 @@ def test_a_model_that_fails_and_its_inputs_are_as_they_were() -> None:
     assert torch.equal(given, before)
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
+def test_an_op_that_fails_is_told_in_our_words_alone() -> None:
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    said: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+    log.addHandler(handler)
+    try:
+        with pytest.raises(RuntimeError, match="aximum size for tensor"):
+            capture(CaptureRequest(lambda x: x.unfold(0, 9, 1), (filled(5, 3),), {}, {}), EAGER)
+        assert said == []
+        log.error("said by somebody else")
+        assert [each.getMessage() for each in said] == ["said by somebody else"]
+    finally:
+        log.removeHandler(handler)
