@@ -28,6 +28,7 @@ from explorer.piece_store import why_not_kept
 from explorer.piecewise_steps import PieceDifference, first_difference
 from explorer.probe import sizes_to_compare
 from explorer.progress import CancelToken, Progress, ProgressCallback
+from explorer.random_state import random_state_kept
 from explorer.report.wording import counted, listed, range_text, with_short_paths
 from explorer.results import Seen, judge, see
 from explorer.session import Session, session_of
@@ -294,7 +295,8 @@ class _Ladder:
     def _piece(self, session: Session, sizes: Mapping[str, int]) -> PieceDifference | None:
         state = ModelState(self.model)
         try:
-            return first_difference(session.compilation, *self._inputs(sizes))
+            with random_state_kept():
+                return first_difference(session.compilation, *self._inputs(sizes))
         except Exception:  # the rung has said what went wrong
             return None
         finally:

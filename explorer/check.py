@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.artifacts import NormalisedGraph, SourceLocation
+from explorer.artifacts.audited import GuardAudit
 from explorer.artifacts.covered import Coverage
 from explorer.artifacts.diagnosed import Diagnosis, FixTrial
-from explorer.config import CompilationConfig, GuardPolicy
+from explorer.config import CompilationConfig, GuardPolicy, OutOfRange
 from explorer.errors import ExplorerError, SpecializedDim, VariantsLimit
 from explorer.guards.allowed import matching, names_of_place
 from explorer.guards.answers import LARGEST_ANSWERED_SIZE
@@ -20,9 +21,11 @@ from explorer.guards.intervals_text import counted_intervals, point_text
 from explorer.guards.lines import WIDTH, one_line, wrapped
 from explorer.guards.trials import Patient, timed, try_authors_version, try_variants
 from explorer.guards.variants import capture_general, sizes_of_call
-from explorer.report.wording import clean, counted, place_text
+from explorer.report.wording import clean, counted, place_text, range_text
 from explorer.session import Session, session_of
+from explorer.size_range import SizeRange
 from explorer.stages.capture import CaptureRequest, named_dims
+from explorer.stages.compile_plan import dispatch_size
 from explorer.target import CompileTarget
 
 
@@ -36,6 +39,7 @@ class CheckResult:
         fixed_dim: why there is no graph: the model made a dynamic dim a constant.
         coverage: which graphs serve which sizes, under VARIANTS.
         limit: why not every graph was made: it would have been more than ``variants_limit``.
+        beyond: which sizes the configuration refuses, as they are above ``max_size``; else empty.
         trials: fixes that were tried although there is no graph.
         allowed: whether the fixed dim is what the author allows.
         unmatched: what the author allows and was not found, where there is no graph.
@@ -47,6 +51,7 @@ class CheckResult:
     fixed_dim: SpecializedDim | None = None
     coverage: Coverage | None = None
     limit: VariantsLimit | None = None
+    beyond: str = ""
     trials: tuple[FixTrial, ...] = ()
     allowed: bool = False
     unmatched: tuple[str, ...] = ()
@@ -57,7 +62,7 @@ class CheckResult:
         """Whether every size is covered, and nothing was specialized that is not allowed."""
         if self.fixed_dim is not None:
             return self.allowed
-        if self.limit is not None:
+        if self.limit is not None or self.beyond:
             return False
         if self.coverage is not None:
             return self.coverage.is_complete
@@ -74,6 +79,8 @@ class CheckResult:
             lines += ["", f"VARIANTS    {self.coverage.summary()}", *_region_lines(self.coverage)]
         if self.limit is not None:
             lines += ["", *wrapped(f"VARIANTS    {self.limit}", indent="", hanging=" " * 12)]
+        if self.beyond:
+            lines += ["", *wrapped(f"REFUSED     {self.beyond}", indent="", hanging=" " * 12)]
         verdict = "passed" if self.passed else "FAILED: see above"
         return "\n".join([*lines, "", f"{clean(self.name)}: {verdict}"])
 
@@ -154,7 +161,7 @@ def _checked(
         patient = patient_of(diagnosis.audit, normalised.captured, config, diagnosis.findings)
         trial = _authors(patient, fix, config)
         diagnosis = replace(diagnosis, trials=(trial, *diagnosis.trials))
-    result = CheckResult("", diagnosis)
+    result = CheckResult("", diagnosis, beyond=_beyond(diagnosis.audit, normalised, config))
     if not is_variants:
         return result
     model = session.model()
@@ -163,6 +170,21 @@ def _checked(
     except VariantsLimit as error:
         return replace(result, limit=error)
     return replace(result, coverage=coverage)
+
+
+def _beyond(audit: GuardAudit, normalised: NormalisedGraph, config: CompilationConfig) -> str:
+    """The dispatch sizes of the domain at which every call raises, in a sentence."""
+    dispatch = dispatch_size(normalised.captured, config)
+    if dispatch is None or config.out_of_range is OutOfRange.EAGER:
+        return ""
+    first, last = audit.domain[dispatch.name]
+    if last <= config.max_size:
+        return ""
+    sizes = SizeRange(max(first, config.max_size + 1), last)
+    return (
+        f"{dispatch.name} = {range_text(sizes)}: a call raises SizeOutOfRange, as max_size is "
+        f"{config.max_size}. Raise max_size, or set out_of_range=OutOfRange.EAGER."
+    )
 
 
 def _authors(patient: Patient, fix: CompileTarget, config: CompilationConfig) -> FixTrial:

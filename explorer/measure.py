@@ -31,6 +31,7 @@ from explorer.interleaving import WALL_CLOCK, Call, Clock, interleaved
 from explorer.model_state import ModelState
 from explorer.probe import inputs_at
 from explorer.progress import CancelToken, Progress, ProgressCallback
+from explorer.random_state import random_state_kept
 from explorer.report import views
 from explorer.report.wording import range_text
 from explorer.results import Seen, judge, see
@@ -194,7 +195,7 @@ class _Measuring:
         self._tell(f"{named}: comparing with eager")
         state = ModelState(self.compilation.captured.model)
         try:
-            with torch.random.fork_rng():
+            with random_state_kept():
                 self._measure(point, named, state)
         finally:
             state.restore()

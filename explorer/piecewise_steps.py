@@ -16,6 +16,7 @@ from explorer.runtime.accept import read_sizes
 from explorer.runtime.flat_inputs import flat_inputs
 from explorer.stages.effects import is_allocation
 from explorer.stages.graphs import module_of
+from explorer.torch_private.transforms import transforms_left
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def first_difference(
         args: positional arguments; they may be written to.
         kwargs: keyword arguments; they may be written to.
     """
-    with torch.no_grad():
+    with torch.no_grad(), transforms_left():
         values = _flat_values(compilation, args, kwargs)
         reference = _Reference(compilation.normalised, compilation.pieces)
         reference.run(*(_copy(value) for value in values))

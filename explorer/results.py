@@ -12,7 +12,9 @@ import torch
 
 from explorer.example_inputs import Inputs, copied
 from explorer.model_state import ModelState
+from explorer.random_state import random_state_kept
 from explorer.stages import inputs
+from explorer.torch_private.transforms import transforms_left
 
 TOLERANCES: Mapping[torch.dtype, float] = {
     torch.float64: 1e-7,
@@ -67,8 +69,7 @@ def see(
         kwargs: keyword arguments.
         state: of the model; what its buffers hold afterwards is seen as well.
     """
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.no_grad(), transforms_left(), random_state_kept():
         output = run(*args, **kwargs)
     tensors = {leaf.path: leaf.tensor for leaf in inputs.tensor_leaves({"output": output})}
     given = inputs.tensor_leaves({"args": args, "kwargs": dict(kwargs)})

@@ -15,7 +15,7 @@ from explorer.errors import ConfigError, ExplorerError, GuardViolation
 from explorer.example_inputs import Inputs
 from explorer.guards.answers import unchecked
 from explorer.guards.domain import checked_point
-from explorer.guards.eager import random_state_kept
+from explorer.guards.eager import quiet_run
 from explorer.guards.variants import dimensions_of
 from explorer.probe import LARGEST_COMPARED_SIZE
 from explorer.report.wording import clean, counted, listed, range_text, shortened
@@ -100,7 +100,7 @@ def try_size(
     captured = compiled.compilation.captured
     point = _point(captured, sizes, largest)
     graphs_before = len(compiled.runners())
-    with random_state_kept():
+    with quiet_run():
         both = run_both(session, point)
         is_refused = both.check.outcome is Outcome.REFUSED
         free = _unchecked(captured, both) if is_refused else None

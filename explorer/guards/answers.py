@@ -11,7 +11,7 @@ from explorer.artifacts import CapturedGraph
 from explorer.artifacts.diagnosed import Answer, AnswerKind
 from explorer.as_it_is import as_it_is
 from explorer.errors import ExplorerError
-from explorer.guards.eager import inputs_at_point, random_state_kept
+from explorer.guards.eager import inputs_at_point, quiet_run
 from explorer.results import Judgement, Seen, judge, seen_or_error
 from explorer.stages.graphs import module_of
 
@@ -86,12 +86,12 @@ class EagerResult:
         if self._captured.request is None:
             return Answer(self.sizes, AnswerKind.NOT_KNOWN, "the capture was made by hand")
         try:
-            with random_state_kept():
+            with quiet_run():
                 self._inputs = inputs_at_point(self._captured, self.sizes)
         except ExplorerError as error:
             return Answer(self.sizes, AnswerKind.NOT_KNOWN, str(error))
         model = self._captured.model
-        with random_state_kept():
+        with quiet_run():
             seen = seen_or_error(as_it_is(model), self._inputs, model)
         if isinstance(seen, Exception):
             return Answer(self.sizes, AnswerKind.EAGER_FAILS, said(seen))
@@ -107,7 +107,7 @@ class EagerResult:
         if self._without is not None:
             return self._without
         assert self._seen is not None
-        with random_state_kept():
+        with quiet_run():
             given = seen_or_error(run, self._inputs, self._captured.model)
         if isinstance(given, Exception):  # the model has a result, so this one is wrong
             return Answer(self.sizes, AnswerKind.RAISES, said(given))

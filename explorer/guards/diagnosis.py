@@ -31,7 +31,7 @@ from explorer.guards.answers import LARGEST_ANSWERED_SIZE, answer_of_graph
 from explorer.guards.audit import audit as audit_graph
 from explorer.guards.cond_traps import cond_graph_traps
 from explorer.guards.diagnosis_findings import findings_of, names_of_finding, working_points
-from explorer.guards.eager import random_state_kept
+from explorer.guards.eager import quiet_run
 from explorer.guards.op_traps import fake_guard_traps
 from explorer.guards.predicate_traps import cond_predicate_traps, cond_side_traps
 from explorer.guards.trap import Trap
@@ -76,7 +76,7 @@ def diagnose_graph(
         ConfigError: a domain that does not fit.
         Cancelled: somebody asked to stop.
     """
-    with random_state_kept():  # the author's make_inputs may draw numbers, and the model warn
+    with quiet_run():  # the author's make_inputs may draw numbers, and the model warn
         return _diagnosed(normalised, config, wishes or Wishes())
 
 

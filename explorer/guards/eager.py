@@ -6,7 +6,6 @@ A size that a condition rejects is no fault of the graph where eager has no resu
 from __future__ import annotations
 
 import inspect
-import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from explorer.as_it_is import as_it_is
 from explorer.errors import ExplorerError
 from explorer.guards.regions import Points
 from explorer.model_state import ModelState
+from explorer.random_state import random_state_kept
 from explorer.stages.capture import checked_model
 from explorer.torch_private.capture import traced_function
 
@@ -115,7 +115,7 @@ class EagerRuns:
             return EagerProbe(sizes, EagerOutcome.NOT_KNOWN, reason)
         self.count += 1
         try:
-            with random_state_kept():
+            with quiet_run():
                 args, kwargs = inputs_at_point(self.captured, sizes)
         except ExplorerError as error:
             return EagerProbe(sizes, EagerOutcome.NOT_KNOWN, str(error))
@@ -127,7 +127,7 @@ class EagerRuns:
         model = self.captured.model
         state = ModelState(model)
         try:
-            with torch.no_grad(), random_state_kept():
+            with torch.no_grad(), quiet_run():
                 as_it_is(model)(*args, **kwargs)
         except Exception as error:  # whatever the user's model raises
             if _is_out_of_memory(error):
@@ -200,14 +200,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Inside, a random state that is the same each time and no warnings; the caller's after it."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with warnings.catch_warnings(), torch.random.fork_rng():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(0)
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+def quiet_run() -> Iterator[None]:
+    """Inside, the random state is kept, see ``random_state_kept``, and there are no warnings."""
+    with warnings.catch_warnings(), random_state_kept():
+        warnings.simplefilter("ignore")
+        yield

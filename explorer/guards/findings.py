@@ -65,15 +65,17 @@ class Findings:
 
     def settle_ones(self) -> None:
         """Captures at size 1 where no condition rules it out, and compares."""
-        asked = self.one & self.passes & ~self.zero
+        rejected = self.violated[list(self.judge.asked_at_one)].any(axis=0)
+        asked = self.one & ~rejected & ~self.zero
         if self.unknown or not asked.any():
             return
         if self.judge.captured.request is None:
             self.notes.append("size 1 is not settled: the capture was made by hand")
             return
         table = np.array([self.points.flat[name] == 1 for name in self._sizes])
-        for rows, positions in group_columns(table, asked):
-            self._settle(tuple(self._sizes[row] for row in rows), positions)
+        for passes in (self.passes.copy(), ~self.passes):
+            for rows, positions in group_columns(table, asked & passes):
+                self._settle(tuple(self._sizes[row] for row in rows), positions)
 
     def _settle(self, names: tuple[str, ...], positions: np.ndarray) -> None:
         """Captures at the largest point that is left, until each is decided."""
@@ -89,6 +91,8 @@ class Findings:
             decided[chosen] = True
             self._note_settled(settlement, positions[decided])
             positions = positions[~decided]
+        if not self.passes[positions].any():
+            return  # a condition rejects them
         self.notes.append(
             f"{' = '.join(names)} = 1 is not settled everywhere: {MOST_CAPTURES} captures were "
             "enough"
@@ -108,7 +112,10 @@ class Findings:
         difference = settlement.found.difference
         if difference is None:
             self.states[positions] = _CODE[PointState.VALID_BY_PROBE]
+            self.passes[positions] = True
+            self.violated[:, positions] = False
             return
+        positions = positions[self.passes[positions]]  # elsewhere a condition is to blame
         self.passes[positions] = False
         for name in settlement.names:
             index = self._bound_of(name)

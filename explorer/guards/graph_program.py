@@ -13,7 +13,7 @@ from explorer.artifacts import InputKind, NormalisedGraph
 from explorer.artifacts.common import Expression
 from explorer.stages.graphs import example_value, placeholders
 from explorer.stages.op_names import canonical_name
-from explorer.torch_private import ops
+from explorer.torch_private import ops, transforms
 
 
 class Program:
@@ -64,7 +64,7 @@ class Program:
         whole = example_value(node)
         if isinstance(whole, torch.Size) and all(map(self._is_known, whole)):
             return ("items", tuple(self._size_text(each) for each in whole))
-        if only_sizes and node.all_input_nodes and example_value(node) is None and not node.users:
+        if only_sizes and _is_assertion(node):
             return None  # a run-time assertion on sizes: what it demands held at both captures
         if canonical_name(node).startswith("aten::sym_size") and _is_only_asserted(node):
             return None  # an unbacked size that ``torch.cond`` gave its result
@@ -169,6 +169,13 @@ def _attribute_of(node: fx.Node) -> Any:
 
 def _is_size(node: fx.Node) -> bool:
     return isinstance(example_value(node), torch.SymInt | torch.SymBool)
+
+
+def _is_assertion(node: fx.Node) -> bool:
+    """Whether a node returns nothing; vmap is entered by such a call, with a size."""
+    if not node.all_input_nodes or node.users or transforms.depth_change(node):
+        return False
+    return example_value(node) is None
 
 
 def _is_only_asserted(node: fx.Node) -> bool:

@@ -10,12 +10,13 @@ import numpy as np
 
 from explorer.artifacts import NormalisedGraph
 from explorer.artifacts.audited import Intervals
-from explorer.config import CompilationConfig
+from explorer.config import CompilationConfig, OutOfRange
 from explorer.errors import ConfigError
 from explorer.guards.arrays import ArrayEvaluator, UnknownExpression
 from explorer.guards.conditions import Conditions, Truth
 from explorer.guards.domain import checked_point
 from explorer.guards.size_one import Settled, settle_with_conditions
+from explorer.stages.compile_plan import dispatch_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,19 @@ class PointJudge:
         self.settlements: list[Settlement] = []
         self._normalised = normalised
         self.config = config
+
+    @property
+    def asked_at_one(self) -> tuple[int, ...]:
+        """Indices of the conditions that a call of size 1 has to meet, as the runtime sees it.
+
+        A capture at that size decides, not the conditions on the sizes of the general graph, unless
+        the graph evaluates these itself.
+        """
+        of_sizes = len(self.captured.guards)
+        known = self.conditions.considered
+        if self.config.dynamic_shapes.evaluate_guards:
+            return known
+        return tuple(index for index in known if index >= of_sizes)
 
     def settlement_at(self, names: tuple[str, ...], point: Mapping[str, int]) -> Settlement:
         """What a capture where some sizes are 1 came to, one that is right at a point.
@@ -113,11 +127,24 @@ class PointJudge:
         live = [each.name for each in known if each.is_size]
         if any(point[name] == 0 for name in live):
             return True
-        truth = self.conditions.truth(point, ())
-        if self.captured.unknown or truth.unknown or not truth.holds.all():
+        if self.is_beyond(point):
             return False
         ones = tuple(name for name in live if point[name] == 1)
+        truth = self.conditions.truth(point, (), only=self.asked_at_one if ones else None)
+        if self.captured.unknown or truth.unknown or not truth.holds.all():
+            return False
         return not ones or self.settlement_at(ones, point).found.difference is None
+
+    def is_beyond(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the configuration refuses a call, as its dispatch size is above ``max_size``.
+
+        Args:
+            sizes: a value for every dynamic size.
+        """
+        dispatch = dispatch_size(self.captured, self.config)
+        if dispatch is None or self.config.out_of_range is OutOfRange.EAGER:
+            return False
+        return sizes[dispatch.name] > self.config.max_size
 
     def valid_by_guards(self, truth: Truth, points: Mapping[str, Any]) -> np.ndarray:
         """Where every condition holds and no size is 0 or 1; nowhere when one is not known.

@@ -16,7 +16,7 @@ from explorer.artifacts.diagnosed import Answer, AnswerKind, FixTrial, TrialOutc
 from explorer.config import CompilationConfig, DynamicShapesType, GuardPolicy, StoreConfig
 from explorer.errors import CaptureError, ExplorerError
 from explorer.guards.answers import EagerResult, answer_of, said
-from explorer.guards.eager import random_state_kept
+from explorer.guards.eager import quiet_run
 from explorer.guards.function_diff import diff_of_function
 from explorer.guards.intervals_text import point_text
 from explorer.guards.rewrite import Refusal, Rewrite, applied, function_at, rewrite_to_cond
@@ -98,7 +98,7 @@ def try_fixes(
 def timed(attempt: Callable[[Patient], FixTrial], patient: Patient) -> FixTrial:
     """Tries one fix: only what it comes to is shown, and the random state stays as it was."""
     started = time.perf_counter()
-    with random_state_kept():
+    with quiet_run():
         trial = attempt(patient)
     return dataclasses.replace(trial, seconds=time.perf_counter() - started)
 

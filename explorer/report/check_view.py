@@ -28,6 +28,7 @@ def check_view(result: CheckResult) -> Row:
         "seconds": round(result.seconds, 3),
         "error": None,
         "variants_limit": None if result.limit is None else clean(result.limit),
+        "beyond_max_size": clean(result.beyond) or None,
         "coverage": None if result.coverage is None else _coverage(result.coverage),
         "trials": [_trial(each) for each in result.trials],
         "allowed_without_match": [clean(each) for each in result.unmatched],

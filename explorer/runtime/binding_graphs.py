@@ -13,6 +13,7 @@ from explorer.artifacts import DispatchEntry
 from explorer.artifacts.cuda_graphs import CUDAGraphRecord, ServedByGraph
 from explorer.config import CUDAGraphMode
 from explorer.counters import counters
+from explorer.random_state import random_state_kept
 from explorer.runtime.call_form import NotKnown
 from explorer.runtime.cuda_graph_api import first_line
 from explorer.runtime.graph_capture import Capturer
@@ -265,7 +266,8 @@ class BindingGraphs:
         ]
         written = self._written(given)
         try:
-            return self._captures().capture(size, row, given, mode=mode, copies=copies)
+            with random_state_kept():
+                return self._captures().capture(size, row, given, mode=mode, copies=copies)
         finally:
             written.restore()
 
@@ -303,7 +305,8 @@ class BindingGraphs:
         plain = self._captures().plain(row)
         written = self._written(values)
         try:
-            got: Sequence[Any] | str = plan.run(values)
+            with random_state_kept():  # the run that counts draws what it would without graphs
+                got: Sequence[Any] | str = plan.run(values)
         except RuntimeError as error:  # shapes that do not fit the call
             got = first_line(error)
         got_written = written.now()
@@ -315,7 +318,8 @@ class BindingGraphs:
             problem = difference(expected, got, written.now(), got_written)
         try:
             if not problem and plan.layouts is not None:
-                problem = self._tried_otherwise(plan, plain, values)
+                with random_state_kept():
+                    problem = self._tried_otherwise(plan, plain, values)
             plan.is_tried = True
         except Inconclusive as reason:
             plan.doubt = f"padding to {plan.entry.size} could not be tried: {reason}"

@@ -36,6 +36,7 @@ from explorer.stages.capture import CaptureRequest
 from explorer.stages.graphs import dotted_path
 from explorer.torch_private.capture import undecorated
 from explorer.torch_private.hooks import SUBMODULES_AS_TRACED
+from explorer.torch_private.transforms import leave_transforms, open_transforms
 
 if TYPE_CHECKING:
     import pandas
@@ -98,7 +99,7 @@ class CompiledModel:
         runner = self._states[0]
         if runner.is_empty and self._variants is None:
             return self._as_it_is(*args, **kwargs)
-        was_enabled = torch.is_grad_enabled()
+        was_enabled, transforms = torch.is_grad_enabled(), open_transforms()
         if was_enabled:
             if self._asks_for_grad(args, kwargs):
                 return self._as_it_is(*args, **kwargs)
@@ -114,6 +115,10 @@ class CompiledModel:
             return runner.call(args, kwargs)
         except RunEagerly:
             pass
+        except BaseException:  # inside a transform, which may have enabled gradients
+            leave_transforms(transforms)
+            torch.set_grad_enabled(False)
+            raise
         finally:
             if was_enabled:
                 torch.set_grad_enabled(True)

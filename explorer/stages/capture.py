@@ -29,6 +29,8 @@ from explorer.current import DEFAULT_TAG
 from explorer.errors import CaptureError, ConfigError, InputError
 from explorer.guards.collect import collect
 from explorer.guards.predicate_traps import constant_predicate_trap
+from explorer.model_state import ModelState
+from explorer.random_state import random_state_kept
 from explorer.stages import effects, inputs
 from explorer.stages.capture_errors import grown_text, specialised_dim, trace_error_text
 from explorer.stages.capture_sizes import independent_sizes
@@ -312,7 +314,8 @@ def call_make_inputs(make_inputs: MakeInputs, sizes: Mapping[str, int]) -> tuple
         InputError: it failed, or returned something else than ``(args, kwargs)``.
     """
     try:
-        made = make_inputs(dict(sizes))
+        with random_state_kept():
+            made = make_inputs(dict(sizes))
     except Exception as error:
         raise InputError(f"make_inputs failed for sizes {dict(sizes)}: {error}") from error
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], dict)):
@@ -409,21 +412,32 @@ def _trace(
         failed = error
     # Outside the handler, so that what the model raises carries no trace of torch's.
     if dynamo.is_error_of_model(failed):
-        raised = _error_of_eager(model, args, kwargs)
+        raised = _error_of_eager(model, args, kwargs, leaves)
         if raised is not None:
             return _ModelRaised(raised)
     raise CaptureError(trace_error_text(failed, recording)) from failed
 
 
 def _error_of_eager(
-    model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    model: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    leaves: list[TensorLeaf],
 ) -> Exception | None:
-    """What the model itself raises for these inputs: users get that one, from their own line."""
+    """What the model itself raises for these inputs: users get that one, from their own line.
+
+    The model, its inputs and the random state stay as they were.
+    """
+    copies = {id(leaf.tensor): leaf.tensor.clone() for leaf in leaves}
+    args, kwargs = inputs.replace_tensors(args, kwargs, copies)
+    state = ModelState(model)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), random_state_kept():
             as_it_is(model)(*args, **kwargs)
     except Exception as error:
         return error
+    finally:
+        state.restore()
     return None
 
 

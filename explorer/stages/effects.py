@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from explorer.stages.graphs import example_value
-from explorer.torch_private import graph_codec, ops
+from explorer.torch_private import graph_codec, ops, transforms
 
 _IN_PLACE_OPERATORS = frozenset(
     {
@@ -76,6 +76,7 @@ def written_nodes(node: fx.Node) -> tuple[fx.Node, ...]:
     if _has_inplace_flag(target, node):
         return written + _tensors(node.args[:1])
     known = id(target) in ops.public_paths() or ops.is_torch_builtin(target)
+    known = known or transforms.only_wraps(target)
     return written if known else node_tensors(node)
 
 

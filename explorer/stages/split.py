@@ -37,7 +37,7 @@ from explorer.stages.graphs import (
     output_node,
     source_lines,
 )
-from explorer.torch_private import ops
+from explorer.torch_private import ops, transforms
 
 MODULE_PREFIX = "module:"
 LONGEST_NAME = 1000
@@ -104,7 +104,31 @@ def find_splitting_nodes(
             warnings.warn(note, SplittingOpWarning, stacklevel=4)
         for node, name in matched.items():
             found.setdefault(node, name)
+    for name, place in _take_out_of_transforms(normalised.graph, found).items():
+        notes.append(
+            f"no cut at {name} at {place}: it is inside a transform of torch.func, such as vmap or "
+            "grad, whose tensors cannot leave it"
+        )
+        warnings.warn(notes[-1], SplittingOpWarning, stacklevel=4)
     return found, tuple(notes)
+
+
+def _take_out_of_transforms(graph: fx.Graph, found: dict[fx.Node, str]) -> dict[str, str]:
+    """Drops nodes inside a transform, unless all of it is cut out; name -> place of what goes.
+
+    Calls that only enter or leave something belong to no module of their own.
+    """
+    taken: dict[str, str] = {}
+    for region in transforms.regions(graph):
+        cuttable = [node for node in region if _can_split(node)]
+        inside = [node for node in cuttable if node in found]
+        if inside and all(node in found for node in cuttable if node.users):
+            found.update((node, found[inside[0]]) for node in cuttable if node not in found)
+            continue
+        for node in inside:
+            place = next(iter(source_lines([node])), "a line that is not known")
+            taken.setdefault(found.pop(node), str(place))
+    return taken
 
 
 def present_ops(normalised: NormalisedGraph) -> dict[str, int]:

@@ -10,6 +10,7 @@ import inspect
 import logging
 import tempfile
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeAlias
 from unittest.mock import patch
 
@@ -443,6 +444,42 @@ def _fake_tensors() -> None:
     _expect(keys[0] == keys[1] != keys[2], "_cdata does not tell storages apart")
 
 
+def _transforms() -> None:
+    from torch._functorch.predispatch import _vmap_increment_nesting
+
+    from explorer.torch_private import transforms
+
+    private: Any = torch._C
+    functorch, autograd = private._functorch, private._autograd
+    known = {(each.__module__, each.__name__) for each in _functions_of_transforms()}
+    _expect(known >= transforms.WRITES_NOTHING, "the functions of transforms have other names")
+    wrapped: list[torch.Tensor] = []
+    plain = torch.ones(2)
+
+    def noted(x: torch.Tensor) -> torch.Tensor:
+        wrapped.append(x)
+        _expect(functorch.get_dynamic_layer_stack_depth() == 1, "an open transform is not counted")
+        return x
+
+    torch.vmap(noted)(plain)
+    _expect(functorch.is_functorch_wrapped_tensor(wrapped[0]), "a wrapped tensor is not told")
+    _expect(functorch.get_unwrapped(wrapped[0]) is plain, "a wrapped tensor hides another one")
+    _vmap_increment_nesting(2, "error")
+    functorch.pop_dynamic_layer_stack_and_undo_to_depth(0)
+    _expect(functorch.get_dynamic_layer_stack_depth() == 0, "a transform cannot be left")
+    _expect(
+        autograd._saved_tensors_hooks_get_disabled_error_message() is None,
+        "hooks are disabled from the first",
+    )
+
+
+def _functions_of_transforms() -> list[Callable[..., Any]]:
+    from torch._functorch import eager_transforms, predispatch
+
+    members = [*vars(predispatch).values(), *vars(eager_transforms).values()]
+    return [each for each in members if isinstance(each, FunctionType)]
+
+
 def _constant_source() -> None:
     from torch._dynamo.source import ConstantSource
 
@@ -712,6 +749,7 @@ CANARIES: tuple[Canary, ...] = (
     ("torch.utils._sympy.value_ranges.ValueRanges", _value_ranges),
     ("torch.utils._sympy.functions", _size_functions),
     ("torch._subclasses.FakeTensorMode and UntypedStorage._cdata", _fake_tensors),
+    ("torch._C._functorch and torch._functorch.predispatch", _transforms),
     ("torch._dynamo.source.ConstantSource", _constant_source),
     ("torch._ops", _operators),
     ("torch._C._dispatch_get_all_op_names", _all_op_names),

@@ -2,7 +2,7 @@
 
 Private names used (torch 2.13.0): ``torch._dynamo.convert_frame.fullgraph_capture`` and
 ``get_traced_fn``, ``torch._dynamo.utils.get_metrics_context`` and ``dynamo_timed``,
-``torch._dynamo.config``, ``torch.fx.experimental._config``,
+``torch._dynamo.config``, ``torch.fx.experimental._config``, the loggers in ``_LOGS_OF_ERRORS``,
 ``ShapeEnv.deferred_runtime_asserts``, and of a capture: ``backend_input``,
 ``forward_callable``, ``output_graph``.
 """
@@ -149,22 +149,28 @@ _SIDE_EFFECT_NAMES = frozenset(
 )
 
 
+_LOGS_OF_ERRORS = ("torch._guards", "torch._subclasses.fake_tensor")
+
+
 @contextlib.contextmanager
-def quiet_guard_log() -> Iterator[None]:
-    """Dynamo logs a failing guard at error level before it raises; we raise our own words.
+def quiet_error_logs() -> Iterator[None]:
+    """Torch logs a failing guard or op at error level before it raises; we raise our own words.
 
-    What other threads log is logged.
+    What other threads log is logged, and what is no error.
     """
-    logger, owner = logging.getLogger("torch._guards"), threading.get_ident()
+    owner = threading.get_ident()
 
-    def is_of_others(record: logging.LogRecord) -> bool:
-        return record.thread != owner
+    def is_said(record: logging.LogRecord) -> bool:
+        return record.thread != owner or record.levelno < logging.ERROR
 
-    logger.addFilter(is_of_others)
+    loggers = [logging.getLogger(name) for name in _LOGS_OF_ERRORS]
+    for each in loggers:
+        each.addFilter(is_said)
     try:
         yield
     finally:
-        logger.removeFilter(is_of_others)
+        for each in loggers:
+            each.removeFilter(is_said)
 
 
 @contextlib.contextmanager
@@ -310,7 +316,7 @@ def _trace(
         layout_questions(recording.layout_questions),
         noticed(calls),
         writing_repeats(layers, calls, recording, repeats),
-        quiet_guard_log(),
+        quiet_error_logs(),
         get_metrics_context(),
         dynamo_timed("piecewise_explorer_capture"),
     ):

@@ -21,6 +21,8 @@ from torch.amp.autocast_mode import _enter_autocast, _exit_autocast
 from torch.autograd.grad_mode import _enter_inference_mode, _exit_inference_mode
 from torch.nn import functional
 
+from explorer.torch_private.transforms import unwrapped
+
 _EXIT_OF_REGION = {_enter_autocast: _exit_autocast, _enter_inference_mode: _exit_inference_mode}
 
 
@@ -156,4 +158,4 @@ def is_torch_function(target: Any) -> bool:
 
 def storage_id(tensor: torch.Tensor) -> int:
     """Equal for two tensors, fake ones too, that share memory."""
-    return tensor.untyped_storage()._cdata
+    return unwrapped(tensor).untyped_storage()._cdata

@@ -59,6 +59,14 @@ def test_sizes_outside_the_domain_do_not_count(module: str) -> None:
     assert not _check(module, "branch", domain=SizeRange(4, 40)).passed
 
 
+def test_sizes_above_max_size_are_refused(module: str) -> None:
+    result = _check(module, "plain", domain=SizeRange(30, 99))
+    assert not result.passed
+    assert "REFUSED     n = 41–99: a call raises SizeOutOfRange" in result.report()
+    assert "n = 41–99" in as_json(result)["beyond_max_size"]
+    assert as_json(_check(module, "plain"))["beyond_max_size"] is None
+
+
 def test_an_int_argument_fails_until_it_is_allowed_or_looked_at(module: str) -> None:
     assert not _check(module, "scaled").passed
     assert _check(module, "scaled", allow=("k",)).passed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from explorer import CompilationConfig, ConfigError, GuardPolicy, SizeRange
+from explorer import CompilationConfig, ConfigError, GuardPolicy, OutOfRange, SizeRange
 from explorer.errors import CaptureError
 from explorer.testing import assert_covers
 from tests.explorer.comparing import filled
@@ -44,6 +44,11 @@ MODELS = cell(
 
     def larger(x, y):
         return x.sum(0) * 2 if x.shape[0] > y.shape[0] else y.sum(0)
+
+    def windows(x):
+        n = x.shape[0]
+        rows = torch.nn.functional.pad(x, (0, 0, 0, (-n) % 4)).view(-1, 4, 3)
+        return rows.roll(1, 1).flatten(0, 1)[:n]
 
     def no_graph(x):
         return x if x.sum() > 0 else x + 1
@@ -169,6 +174,19 @@ def test_a_fixed_dim_fails_until_it_is_allowed() -> None:
     with pytest.raises(AssertionError, match="FIXED DIM"):
         _assert_covers("branch", example=4)
     assert _assert_covers("branch", example=4, allow=["x.size(0)"]) is None
+
+
+def test_size_one_is_covered_where_a_call_of_it_is_served() -> None:
+    _assert_covers("windows", sizes=[1, 5, 6])
+    with pytest.raises(AssertionError, match="not covered  2-4"):
+        _assert_covers("windows", sizes=[1, 2, 6])
+
+
+@pytest.mark.parametrize("sizes", [SizeRange(1, 128), SizeRange(100, 128), [5, 65]], ids=str)
+def test_sizes_above_max_size_are_not_covered_unless_the_model_serves_them(sizes: Any) -> None:
+    with pytest.raises(AssertionError, match=r"a call raises SizeOutOfRange, as max_size is 64"):
+        _assert_covers("plain", sizes=sizes)
+    _assert_covers("plain", sizes=sizes, config=CONFIG.replace(out_of_range=OutOfRange.EAGER))
 
 
 def test_variants_cover_what_one_graph_does_not() -> None:

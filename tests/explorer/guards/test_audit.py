@@ -16,6 +16,8 @@ from explorer import (
     ConfigError,
     DynamicShapesConfig,
     DynamicShapesType,
+    GuardViolation,
+    OutOfRange,
     SizeRange,
     compile_model,
 )
@@ -315,6 +317,55 @@ def test_more_than_two_dimensions_are_sampled_and_said_so() -> None:
 
 
 # ------------------------------------------------------------------------------ 0, 1 and not known
+
+
+def windows(x):
+    n = x.shape[0]
+    padded = nn.functional.pad(x, (0, 0, 0, (-n) % 4)).view(-1, 4, x.shape[1])
+    return padded.roll(1, 1).flatten(0, 1)[:n]
+
+
+RIGHT = (PointState.VALID, PointState.VALID_BY_PROBE)
+
+
+@pytest.mark.parametrize("evaluates", [False, True], ids=["checked", "evaluated"])
+def test_size_one_is_decided_by_its_capture_not_by_the_conditions(evaluates: bool) -> None:
+    config = EAGER.replace(dynamic_shapes=DynamicShapesConfig(evaluate_guards=evaluates))
+    compiled = compile_model(
+        windows, (torch.ones(6, 3),), dynamic_arg_dims={"x": {0: "n"}}, config=config
+    )
+    audit = compiled.compilation.audit(SizeRange(1, 9))
+    states = dict(zip(range(1, 10), audit.region.states.tolist(), strict=True))
+    for size in range(1, 10):
+        x = torch.rand(size, 3)
+        try:
+            is_served = torch.equal(compiled(x), windows(x))
+        except GuardViolation:
+            is_served = False
+        assert audit.is_valid(n=size) is is_served
+        assert (tuple(PointState)[states[size]] in RIGHT) is is_served
+    assert audit.is_valid(n=1) is not evaluates
+    assert not audit.is_valid(n=2)
+
+
+def scaled(x: Tensor, k: int) -> Tensor:
+    return x * k
+
+
+def test_an_int_argument_counts_at_size_one() -> None:
+    audit = compilation_of(scaled, {"n": 6, "k": 5}).audit({"k": SizeRange(4, 6)})
+    assert audit.is_valid(n=1, k=5)
+    assert not audit.is_valid(n=1, k=6)
+
+
+def test_sizes_above_max_size_are_valid_only_where_the_model_serves_them() -> None:
+    config = EAGER.replace(max_size=64)
+    audit = compilation_of(equal, {"n": 9}, config=config).audit(SizeRange(1, 128))
+    assert audit.valid == ((2, 3), (5, 128))
+    assert [audit.is_valid(n=n) for n in (0, 4, 64, 65)] == [True, False, True, False]
+    config = config.replace(out_of_range=OutOfRange.EAGER)
+    audit = compilation_of(equal, {"n": 9}, config=config).audit()
+    assert audit.is_valid(n=65)
 
 
 def test_size_zero_runs_the_model_itself() -> None:

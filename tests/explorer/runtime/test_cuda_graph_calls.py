@@ -389,3 +389,20 @@ def test_model_on_the_cpu_is_refused() -> None:
         compile_model(Fresh(), (rows(5),), config=config)
     assert "first.weight is on cpu" in str(caught.value)
     assert "CUDAGraphMode.NONE" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [PIECEWISE, FULL])
+def test_calls_that_try_a_graph_draw_what_they_would_without(
+    api: RecordingGraphs, mode: Any
+) -> None:
+    def model(x):
+        return torch.nn.functional.dropout(x, 0.5, True) * 2
+
+    settings = {"cudagraph_copy_inputs": True, "dims": {"x": {0: "n"}}}
+    fast = graphed(model, torch.ones(4, 8), api=api, mode=mode, **settings)
+    for size in (4, 4, 3, 3, 8):
+        torch.manual_seed(3)
+        expected, after = model(torch.ones(size, 8)), torch.get_rng_state()
+        torch.manual_seed(3)
+        assert torch.equal(fast(torch.ones(size, 8)), expected)
+        assert torch.equal(torch.get_rng_state(), after)

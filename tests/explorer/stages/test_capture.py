@@ -1264,3 +1264,41 @@ def test_a_global_that_a_call_would_not_assign_is_refused() -> None:
     with pytest.raises(CaptureError, match=r"assigns the global ASSIGNED.*an attribute"):
         captured_graph(counts_in_a_global, filled(5, 3))
     assert ASSIGNED == 0
+
+
+def test_a_model_that_fails_and_its_inputs_are_as_they_were() -> None:
+    class Fails(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(4)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            x.add_(torch.rand(4))
+            return self.norm(x)
+
+    model, given = Fails().train(), filled(1, 4)
+    before, torch_state = given.clone(), torch.get_rng_state()
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        capture(CaptureRequest(model, (given,), {}, {}), EAGER)
+    assert torch.equal(given, before)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
+def test_an_op_that_fails_is_told_in_our_words_alone() -> None:
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    said: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+    log.addHandler(handler)
+    try:
+        with pytest.raises(RuntimeError, match="aximum size for tensor"):
+            capture(CaptureRequest(lambda x: x.unfold(0, 9, 1), (filled(5, 3),), {}, {}), EAGER)
+        assert said == []
+        log.error("said by somebody else")
+        assert [each.getMessage() for each in said] == ["said by somebody else"]
+    finally:
+        log.removeHandler(handler)
