@@ -265,7 +265,8 @@ class GuardAudit:
         It is exact at every point, in the domain or not, whatever ``status`` says. Size 0 is
         served by the model itself, so it is valid; a size 1 that was not settled yet is settled
         now, which takes a capture. A dispatch size above ``max_size`` is not valid where
-        ``out_of_range`` refuses it; ``valid`` and ``intervals`` look at conditions alone.
+        ``out_of_range`` refuses it; ``valid`` and ``intervals`` look at conditions alone. Where a
+        capture at size 1 makes another dim a constant, it may say no for a call that is served.
 
         Args:
             sizes: a value for every dynamic size; an int argument that is left out is as in the
