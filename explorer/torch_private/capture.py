@@ -104,9 +104,10 @@ class RawCapture:
 
     def has_side_effects(self) -> bool:
         """Whether a bound call may do more than run the graph and rebuild its output."""
-        return any(
+        bytecode = list(dis.get_instructions(self.output.graph_capture_output.bytecode))
+        return _sets_what_it_has_not_made(bytecode) or any(
             instruction.opname in _SIDE_EFFECT_OPCODES or instruction.argval in _SIDE_EFFECT_NAMES
-            for instruction in dis.get_instructions(self.output.graph_capture_output.bytecode)
+            for instruction in bytecode
             if isinstance(instruction.argval, str) or instruction.opname in _SIDE_EFFECT_OPCODES
         )
 
@@ -143,10 +144,39 @@ _SIDE_EFFECT_OPCODES = frozenset(
 _SIDE_EFFECT_NAMES = frozenset(
     (
         *("clear", "extend", "update", "append", "insert", "setattr", "__setattr__"),
-        *("__setitem__", "object_setattr_ignore_descriptor", "object_delattr_ignore_descriptor"),
+        *("__setitem__", "object_delattr_ignore_descriptor"),
         *("iter_next", "setstate", "set_torch_function_mode_stack"),
     )
 )
+_SETS_AN_ATTRIBUTE = "object_setattr_ignore_descriptor"
+
+
+def _sets_what_it_has_not_made(bytecode: list[dis.Instruction]) -> bool:
+    """Whether an attribute is set of an object that was there before, not of one in the output.
+
+    A new object is the result of ``__new__``, kept in a local. Any other form counts as set.
+    """
+    made: set[str] = set()
+    setters: set[str] = set()
+    is_new = False
+    for position, each in enumerate(bytecode[:-1]):
+        following = bytecode[position + 1]
+        if each.argval == "__new__":
+            is_new = True
+        elif each.opname == "CALL" and is_new:
+            is_new = False
+            if following.opname == "STORE_FAST":
+                made.add(following.argval)
+        begins = each.argval == _SETS_AN_ATTRIBUTE and each.opname == "LOAD_ATTR"
+        if begins and following.opname == "COPY":  # kept for the next ones
+            setters.add(bytecode[position + 2].argval)
+            position += 2
+        elif not begins and not (each.opname == "LOAD_FAST" and each.argval in setters):
+            continue
+        target, name = bytecode[position + 1 : position + 3]
+        if target.opname != "LOAD_FAST" or target.argval not in made or name.opname != "LOAD_CONST":
+            return True
+    return False
 
 
 _LOGS_OF_ERRORS = ("torch._guards", "torch._subclasses.fake_tensor")
