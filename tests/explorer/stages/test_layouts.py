@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from explorer import CaptureError, CompilationConfig, GuardViolation, compile_model
+from explorer import CaptureError, CompilationConfig, GuardViolation, compile_model, counters
 from explorer.artifacts import CapturedGraph
 from explorer.stages.capture import CaptureRequest, capture
 from tests.explorer.comparing import EAGER, filled
@@ -188,24 +188,42 @@ def test_only_the_inputs_that_the_answer_follows_from_are_bound() -> None:
     assert "(y + 1).stride(1)" in question.location.text
 
 
+class Asking(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.linear(x * 2 if x.is_contiguous() else x * 3)
+
+
+class Repeating(nn.Module):
+    """The layer that asks about ``other`` is written, as the one before it was traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Asking() for _ in range(6))
+
+    def forward(self, x, other):
+        given = [x, x, x, other, x, x]
+        return sum(layer(each * 1) for layer, each in zip(self.layers, given, strict=True))
+
+
 def test_layers_that_are_written_without_a_trace_bind_every_input() -> None:
-    class Layer(nn.Module):
-        def forward(self, x, mask):
-            x = x.relu() if x.is_contiguous() else x
-            return x * 2 + mask
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.ModuleList(Layer() for _ in range(6))
-
-        def forward(self, x, mask):
-            for layer in self.layers:
-                x = layer(x, mask)
-            return x
-
-    graph = captured(Model(), filled(6, 4), filled(6, 4), dims={"x": 0, "mask": 0})
-    assert all(each.layout_questions for each in graph.user_inputs)
+    torch.manual_seed(0)
+    model = Repeating().eval()
+    with counters.expect(layers_traced=1, layers_written=5):
+        compiled = compile_model(
+            model, (filled(6, 4), filled(6, 4)), dynamic_arg_dims={}, config=EAGER
+        )
+    transposed = filled(4, 6).t()
+    for refused in ((transposed, filled(6, 4)), (filled(6, 4), transposed)):
+        with pytest.raises(GuardViolation, match=r"depends on them \(is_contiguous\(\) at"):
+            compiled(*refused)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            compiled(filled(6, 4), filled(6, 4)), model(filled(6, 4), filled(6, 4))
+        )
 
 
 def test_memory_that_an_input_is_a_part_of_is_no_question_for_a_graph() -> None:
